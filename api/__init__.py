@@ -1,0 +1,1 @@
+"""The doors: pages, JSON, the console, and the machinery that runs them."""

@@ -1,0 +1,237 @@
+"""The whole of Watchword on one machine, from `make run` to Ctrl-C: servers, programs, and their orderly end."""
+
+import contextlib
+import http.client
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+from api.children import Child, Watched, end_all, say
+from api.embedded import processes
+from api.embedded.catcher import MailCatcher
+from api.embedded.nats import EmbeddedNats
+from api.embedded.ports import LOOPBACK, is_free
+from api.embedded.postgres import EmbeddedPostgres
+from api.embedded.processes import EmbeddedError
+from api.terminal import in_the_foreground
+
+PREPARATIONS = ("migrate", "demo")
+PROGRAMS = ("web", "relay", "projector", "worker")
+ENDING_ORDER = ("web", "worker", "relay", "projector")
+CHILD_SECONDS = 3.0
+"""Programs have this long to end in order, then they are killed; with the servers the whole end stays under 5 s."""
+
+POSTGRES_SECONDS = 1.0
+READY_SECONDS = 60.0
+LOOK_SECONDS = 0.1
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Settings(Protocol):
+    """What the supervisor needs to know; an address that is None is served by a server of our own."""
+
+    @property
+    def port(self) -> int: ...  # noqa: D102 - the environment variables of the same names
+    @property
+    def data_dir(self) -> Path: ...  # noqa: D102
+    @property
+    def database_url(self) -> str | None: ...  # noqa: D102
+    @property
+    def admin_database_url(self) -> str | None: ...  # noqa: D102
+    @property
+    def nats_url(self) -> str | None: ...  # noqa: D102
+    @property
+    def smtp_url(self) -> str | None: ...  # noqa: D102
+    @property
+    def public_url(self) -> str: ...  # noqa: D102
+    @property
+    def kek_file(self) -> Path | None: ...  # noqa: D102
+
+
+class Stopped(BaseException):
+    """Somebody asked Watchword to stop; not an error, and nothing below may catch it."""
+
+
+def run(settings: Settings) -> int:
+    """Run everything until Ctrl-C, SIGTERM or SIGHUP. Exit status: 0, or 1 with a reason said."""
+    try:
+        with in_the_foreground(), _stop_on_signals():
+            _run(settings)
+    except Stopped:
+        return 0
+    except EmbeddedError as error:
+        with contextlib.suppress(OSError):
+            print(f"Watchword cannot run: {error}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+def _run(settings: Settings) -> None:
+    if not is_free(settings.port):
+        raise EmbeddedError(
+            f"port {settings.port} is taken by another program. Choose another one: PORT={settings.port + 1} make run"
+        )
+    data_dir = settings.data_dir.resolve()
+    sentence = (
+        f"another Watchword already runs in {data_dir}. Stop that one, or choose another folder: DATA_DIR=... make run"
+    )
+    with processes.take_lock(data_dir / "run" / "watchword.lock", sentence):
+        household = Household(settings, data_dir)
+        try:
+            household.open()
+            household.look_after()
+        finally:
+            _no_more_signals()
+            household.close()
+
+
+@contextlib.contextmanager
+def _stop_on_signals() -> Iterator[None]:
+    """Turn the first stop signal into `Stopped`; the ending that follows is not to be interrupted."""
+
+    def stop(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the shape of a signal handler
+        _no_more_signals()
+        raise Stopped
+
+    kept = {signum: signal.signal(signum, stop) for signum in STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for signum, handler in kept.items():
+            signal.signal(signum, handler)
+
+
+def _no_more_signals() -> None:
+    for signum in STOP_SIGNALS:
+        signal.signal(signum, signal.SIG_IGN)
+
+
+@dataclass
+class Household:
+    """The servers and programs of one data folder."""
+
+    settings: Settings
+    data_dir: Path
+    postgres: EmbeddedPostgres | None = None
+    nats: EmbeddedNats | None = None
+    catcher: MailCatcher | None = None
+    children: dict[str, Child] = field(default_factory=dict)
+    watched: list[Watched] = field(default_factory=list)
+
+    def open(self) -> None:
+        """Start everything, in order, until it is ready to be used."""
+        from api.bootstrap import ensure_kek  # noqa: PLC0415 - nothing heavy is loaded before the port is known to be free
+
+        ensure_kek(self._kek_file)
+        self._start_servers()
+        addresses = self._addresses()
+        processes.save_state(self.data_dir / "services.json", addresses)
+        for name in PREPARATIONS:
+            self._child(name, addresses).complete()
+        for name in PROGRAMS:
+            child = self._child(name, addresses)
+            child.start()
+            self.watched.append(Watched(name, child))
+        self._wait_until_ready()
+        demo = self.data_dir / "demo.txt"
+        if demo.exists():
+            say(demo.read_text(encoding="utf-8").rstrip("\n"))
+        say(f"Watchword is ready on http://{LOOPBACK}:{self.settings.port}")
+
+    def look_after(self) -> None:
+        """Start again whatever dies, for ever."""
+        while True:
+            self._look()
+            time.sleep(LOOK_SECONDS)
+
+    def close(self) -> None:
+        """End everything: programs first, then the servers they use."""
+        preparations = [child for name, child in self.children.items() if name in PREPARATIONS]
+        programs = [self.children[name] for name in ENDING_ORDER if name in self.children]
+        end_all([*preparations, *programs], CHILD_SECONDS)
+        if self.catcher is not None:
+            self.catcher.stop()
+        if self.nats is not None:
+            self.nats.stop()
+        if self.postgres is not None:
+            self.postgres.stop(POSTGRES_SECONDS)
+
+    @property
+    def _kek_file(self) -> Path:
+        return self.settings.kek_file or self.data_dir / "kek"
+
+    def _start_servers(self) -> None:
+        if self.settings.database_url is None:
+            self.postgres = EmbeddedPostgres(self.data_dir)
+            self._start_server("PostgreSQL", self.postgres)
+        if self.settings.nats_url is None:
+            self.nats = EmbeddedNats(self.data_dir, sync_always=True)
+            self._start_server("NATS", self.nats)
+        if self.settings.smtp_url is None:
+            self.catcher = MailCatcher(self.data_dir)
+            self._start_server("the mail catcher", self.catcher)
+
+    def _start_server(self, name: str, server: EmbeddedPostgres | EmbeddedNats | MailCatcher) -> None:
+        server.start()
+        self.watched.append(Watched(name, server))
+
+    def _addresses(self) -> dict[str, str | int | None]:
+        given, own = self.settings, self.postgres
+        return {
+            "database_url": own.app_url if own else given.database_url,
+            "admin_database_url": own.owner_url if own else given.admin_database_url or given.database_url,
+            "nats_url": self.nats.url if self.nats else given.nats_url,
+            "smtp_url": self.catcher.url if self.catcher else given.smtp_url,
+            "public_url": given.public_url,
+            "port": given.port,
+            "mail_dir": str(self.catcher.mail_dir) if self.catcher else None,
+        }
+
+    def _child(self, name: str, addresses: dict[str, str | int | None]) -> Child:
+        """Make a child that knows the addresses; the owner's address of the database is for migrations alone."""
+        names = {"database_url", "nats_url", "smtp_url", "public_url", "port"}
+        names |= {"admin_database_url"} if name == "migrate" else set()
+        environment = {
+            key: value for key, value in os.environ.items() if key != "ADMIN_DATABASE_URL"
+        }  # passed on unread
+        environment |= {key.upper(): str(addresses[key]) for key in names}
+        environment |= {
+            "DATA_DIR": str(self.data_dir),
+            "WATCHWORD_KEK_FILE": str(self._kek_file),
+            "WATCHWORD_SUPERVISED": str(os.getpid()),
+        }
+        self.children[name] = Child(name, self.data_dir, environment)
+        return self.children[name]
+
+    def _look(self) -> None:
+        for watched in self.watched:
+            watched.look()
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while (missing := _not_ready(self.settings.port)) is not None:
+            self._look()
+            if time.monotonic() > deadline:
+                logs = "\n".join(f"--- {child.log}\n{processes.tail(child.log)}" for child in self.children.values())
+                raise EmbeddedError(f"it is not ready after {READY_SECONDS:.0f} s: {missing}\n{logs}")
+            time.sleep(LOOK_SECONDS)
+
+
+def _not_ready(port: int) -> str | None:
+    """Ask the web program whether all is fit: None when it is, else what it answered."""
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        body = answer.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        return f"no answer from the web program ({error})"
+    finally:
+        connection.close()
+    return None if answer.status == http.client.OK else body

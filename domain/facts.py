@@ -1,0 +1,354 @@
+"""Everything that can happen, in the order of the story. Read this first.
+
+Times are aware datetimes in UTC. When a fact happened, who did it and from where stands in its envelope.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+from domain.kernel import Fact
+
+# ── Who exists ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class PartnerType(StrEnum):
+    """What kind of tenant a partner is. A sub-reseller has a parent."""
+
+    DISTRIBUTOR = "distributor"
+    RESELLER = "reseller"
+    SUB_RESELLER = "sub_reseller"
+
+
+class Role(StrEnum):
+    """What an account is trusted with."""
+
+    OWNER = "owner"
+    SUPER_ADMIN = "super_admin"
+    ADMIN = "admin"
+    SUPPORT = "support"
+    AUDITOR = "auditor"
+    END_USER = "end_user"
+
+
+class PartnerRegistered(Fact):
+    """A tenant joined."""
+
+    TOPIC = "partner.registered"
+    name: str
+    type: PartnerType
+    parent: str | None = None
+
+
+class PartnerRenamed(Fact):
+    """A tenant goes by another name."""
+
+    TOPIC = "partner.renamed"
+    name: str
+
+
+class OrganizationRegistered(Fact):
+    """A partner took on a customer."""
+
+    TOPIC = "organization.registered"
+    name: str
+    partner_id: str
+
+
+class OrganizationRenamed(Fact):
+    """A customer goes by another name."""
+
+    TOPIC = "organization.renamed"
+    name: str
+
+
+class AccountRegistered(Fact):
+    """A person got an account at a partner, or at one of its organizations. Name and address are kept elsewhere."""
+
+    TOPIC = "account.registered"
+    partner_id: str
+    organization_id: str | None = None
+    role: Role
+
+
+class AccountMoved(Fact):
+    """The account belongs to another place of the same partner from now on."""
+
+    TOPIC = "account.moved"
+    organization_id: str | None
+    role: Role
+
+
+class RoleChanged(Fact):
+    """The account is trusted with more, or less."""
+
+    TOPIC = "account.role_changed"
+    role: Role
+
+
+class MailAddressChanged(Fact):
+    """Mail to this person goes elsewhere now; both addresses are kept outside the log."""
+
+    TOPIC = "account.mail_address_changed"
+
+
+class PasswordChanged(Fact):
+    """The account has a new password."""
+
+    TOPIC = "account.password_changed"
+
+
+class AccountDisabled(Fact):
+    """The account may not sign in any more."""
+
+    TOPIC = "account.disabled"
+
+
+class AccountRestored(Fact):
+    """A disabled account may sign in again."""
+
+    TOPIC = "account.restored"
+
+
+class AccountErased(Fact):
+    """Name, address, password and keys of this person were destroyed; what happened stays."""
+
+    TOPIC = "account.erased"
+
+
+class SignInLocked(Fact):
+    """Too many wrong passwords from unknown devices: sign-in from such devices has to wait."""
+
+    TOPIC = "account.sign_in_locked"
+    until: datetime | None
+    """When unknown devices may try again; None: not before the mailed link is used or the password changes."""
+    unlock_id: str
+    """The mailed link that opens sign-in at once."""
+
+
+class SignInUnlocked(Fact):
+    """Sign-in from unknown devices is open again before its time."""
+
+    TOPIC = "account.sign_in_unlocked"
+
+
+# ── What a partner demands ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Population(StrEnum):
+    """Whom one option of the policy touches."""
+
+    PARTNER_USERS = "partner_users"
+    """Everyone who can open the Partner Portal."""
+    ORGANIZATIONS = "organizations"
+    """Every user of every organization of the partner."""
+
+
+class Enforced(Fact):
+    """The partner demands MFA of a population, from each person's next login on."""
+
+    TOPIC = "partner_policy.enforced"
+    population: Population
+
+
+class EnforcementLifted(Fact):
+    """The partner demands MFA of a population no longer."""
+
+    TOPIC = "partner_policy.enforcement_lifted"
+    population: Population
+
+
+class EveryoneSignedOut(Fact):
+    """All sessions of a population ended at once."""
+
+    TOPIC = "partner_policy.everyone_signed_out"
+    population: Population
+
+
+# ── One account's authenticator, from wish to reset ─────────────────────────────────────────────────────────────────
+
+
+class Factor(StrEnum):
+    """How far an account has come with its authenticator."""
+
+    NONE = "none"
+    PENDING = "pending"
+    """Wanted, or owed after an administrator's reset, and not proved."""
+    ACTIVE = "active"
+
+
+class Initiator(StrEnum):
+    """Who started a reset."""
+
+    PERSON = "person"
+    ADMINISTRATOR = "administrator"
+
+
+class Purpose(StrEnum):
+    """What a code was entered for."""
+
+    SETUP = "setup"
+    SIGN_IN = "sign_in"
+    STEP_UP = "step_up"
+
+
+class FailureReason(StrEnum):
+    """Why a code was not accepted; the person is told neither."""
+
+    WRONG = "wrong"
+    REPLAYED = "replayed"
+
+
+class Enabled(Fact):
+    """The person switched MFA on; the next login leads through the set-up."""
+
+    TOPIC = "user_mfa.enabled"
+
+
+class SetupStarted(Fact):
+    """A new shared secret was shown to the person. It counts once a code of it is verified."""
+
+    TOPIC = "user_mfa.setup_started"
+    setup_id: str
+    secret_ref: str
+    """Names the sealed shared secret, which is kept outside the log."""
+    session: str
+    """The sign-in that alone may finish this set-up."""
+    expires_at: datetime
+
+
+class Verified(Fact):
+    """A right code was entered. With the purpose set-up, the authenticator is active from now on."""
+
+    TOPIC = "user_mfa.verified"
+    purpose: Purpose
+    time_step: int
+    """RFC 6238 T, in 30 s periods since 1970. It rises strictly from one verified code to the next."""
+    gives_back: int
+    """How many earlier failures this success forgives, 0 or 1."""
+
+
+class VerificationFailed(Fact):
+    """A code was entered that is wrong, or was used before."""
+
+    TOPIC = "user_mfa.verification_failed"
+    purpose: Purpose
+    reason: FailureReason
+    challenge: str
+    """The sign-in in which it was entered."""
+
+
+class Locked(Fact):
+    """Too many codes failed: no code is looked at for a while."""
+
+    TOPIC = "user_mfa.locked"
+    until: datetime | None
+    """When codes are looked at again; None: the authenticator is dead until a reset."""
+
+
+class Unlocked(Fact):
+    """An operator ended a lock before its time."""
+
+    TOPIC = "user_mfa.unlocked"
+
+
+class Disabled(Fact):
+    """The person switched MFA off, or took the wish for it back."""
+
+    TOPIC = "user_mfa.disabled"
+    was: Factor
+
+
+class ResetRequested(Fact):
+    """The person asked to reset the own MFA; until the mailed link is confirmed, the old one stays in force."""
+
+    TOPIC = "user_mfa.reset_requested"
+    reset_id: str
+    """The mailed link's public half."""
+    expires_at: datetime
+
+
+class ResetConfirmed(Fact):
+    """The old authenticator ended: the person confirmed, or an administrator decided."""
+
+    TOPIC = "user_mfa.reset_confirmed"
+    by: Initiator
+    reset_id: str
+    """The link that was confirmed; after an administrator's reset, the mailed link that lets the set-up begin."""
+    expires_at: datetime | None = None
+    """When the link to the set-up stops working; None when the person confirmed."""
+    reason: str | None = None
+    """What the administrator wrote."""
+
+
+class ResetMailRepeated(Fact):
+    """The mail of an open reset is sent again, with a new link; the older link ended."""
+
+    TOPIC = "user_mfa.reset_mail_repeated"
+    by: Initiator
+    """Who had started the reset that is still open."""
+    reset_id: str
+    expires_at: datetime
+
+
+# ── What was refused ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class AttemptRefused(Fact):
+    """Somebody asked for what is not theirs to do; nothing else changed."""
+
+    TOPIC = "account.attempt_refused"
+    action: str
+    reason: str
+    partner_id: str | None = None
+    account_id: str | None = None
+    """Whom it would have touched."""
+
+
+# ── What people are told ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class MailKind(StrEnum):
+    """Each mail that Watchword sends."""
+
+    RESET_REQUESTED = "reset_requested"
+    RESET_BY_ADMINISTRATOR = "reset_by_administrator"
+    MFA_ACTIVATED = "mfa_activated"
+    MFA_SWITCHED_OFF = "mfa_switched_off"
+    MFA_RESET = "mfa_reset"
+    LOCKED = "locked"
+    ENFORCED = "enforced"
+
+
+class MailOwed(Fact):
+    """A fact that somebody has to hear of: a mail is on its way."""
+
+    TOPIC = "mail.owed"
+    kind: MailKind
+    account_id: str
+    because: int
+    """The position of the fact behind the mail."""
+    link_id: str | None = None
+    expires_at: datetime | None = None
+    """When the link stops working."""
+
+
+class MailSent(Fact):
+    """The mail server took the mail."""
+
+    TOPIC = "mail.sent"
+    tries: int
+
+
+class MailGivenUp(Fact):
+    """The mail could not be delivered and is not tried again by itself."""
+
+    TOPIC = "mail.given_up"
+    tries: int
+    error: str
+    """The class of the error and the server's code, never its text."""
+
+
+class MailRequeued(Fact):
+    """An operator put a given-up mail back into the queue."""
+
+    TOPIC = "mail.requeued"

@@ -1,0 +1,106 @@
+"""Who may do what, folded from facts in the facts' own transaction: places, roles, and the numbers that end sessions."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from psycopg import Cursor
+
+from domain.facts import (
+    AccountDisabled,
+    AccountErased,
+    AccountMoved,
+    AccountRegistered,
+    AccountRestored,
+    Disabled,
+    EveryoneSignedOut,
+    Factor,
+    Locked,
+    MailAddressChanged,
+    OrganizationRegistered,
+    OrganizationRenamed,
+    PartnerRegistered,
+    PartnerRenamed,
+    PasswordChanged,
+    Population,
+    Purpose,
+    ResetConfirmed,
+    RoleChanged,
+    Verified,
+)
+from domain.kernel import Envelope, Fact
+
+_ENDING = (
+    ResetConfirmed,
+    AccountMoved,
+    RoleChanged,
+    MailAddressChanged,
+    PasswordChanged,
+    AccountDisabled,
+    AccountErased,
+)
+_RAISE = "UPDATE account_access SET generation = generation + 1 WHERE account_id = %s"
+_GENERATION_OF = {
+    Population.PARTNER_USERS: "partner_users_generation",
+    Population.ORGANIZATIONS: "organizations_generation",
+}
+
+
+def fold_access(cursor: Cursor[Any], envelopes: Iterable[Envelope]) -> None:
+    """Bring the access tables to where the facts have led."""
+    for envelope in envelopes:
+        for statement, values in _directory(envelope, envelope.fact):
+            cursor.execute(statement, values)
+        if ends_sessions(envelope.fact):
+            cursor.execute(_RAISE, (envelope.subject_id,))
+            cursor.execute("DELETE FROM mailed_link WHERE account_id = %s", (envelope.subject_id,))
+
+
+def ends_sessions(fact: Fact) -> bool:
+    """Say whether the fact ends every session of its account; the sign-in that caused it may be given a new one."""
+    match fact:
+        case Verified():
+            return fact.purpose is Purpose.SETUP
+        case Disabled():
+            return fact.was is Factor.ACTIVE
+        case Locked():
+            return fact.until is None
+        case _:
+            return isinstance(fact, _ENDING)
+
+
+def _directory(envelope: Envelope, fact: Fact) -> list[tuple[str, tuple[object, ...]]]:
+    subject = envelope.subject_id
+    match fact:
+        case PartnerRegistered():
+            insert = "INSERT INTO partner_access (partner_id, name, type) VALUES (%s, %s, %s)"
+            return [(insert, (subject, fact.name, fact.type.value))]
+        case PartnerRenamed():
+            return [("UPDATE partner_access SET name = %s WHERE partner_id = %s", (fact.name, subject))]
+        case OrganizationRegistered():
+            insert = "INSERT INTO organization_access (organization_id, partner_id, name) VALUES (%s, %s, %s)"
+            return [(insert, (subject, fact.partner_id, fact.name))]
+        case OrganizationRenamed():
+            return [("UPDATE organization_access SET name = %s WHERE organization_id = %s", (fact.name, subject))]
+        case EveryoneSignedOut():
+            column = _GENERATION_OF[fact.population]
+            return [(f"UPDATE partner_access SET {column} = {column} + 1 WHERE partner_id = %s", (subject,))]  # noqa: S608 our own column
+        case _:
+            return _account(subject, fact)
+
+
+def _account(subject: str, fact: Fact) -> list[tuple[str, tuple[object, ...]]]:
+    match fact:
+        case AccountRegistered():
+            insert = "INSERT INTO account_access (account_id, partner_id, organization_id, role) VALUES (%s, %s, %s, %s)"
+            return [(insert, (subject, fact.partner_id, fact.organization_id, fact.role.value))]
+        case AccountMoved():
+            update = "UPDATE account_access SET organization_id = %s, role = %s WHERE account_id = %s"
+            return [(update, (fact.organization_id, fact.role.value, subject))]
+        case RoleChanged():
+            return [("UPDATE account_access SET role = %s WHERE account_id = %s", (fact.role.value, subject))]
+        case AccountDisabled() | AccountErased():
+            return [("UPDATE account_access SET disabled = true WHERE account_id = %s", (subject,))]
+        case AccountRestored():
+            return [("UPDATE account_access SET disabled = false WHERE account_id = %s", (subject,))]
+        case _:
+            return []

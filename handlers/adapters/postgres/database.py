@@ -1,0 +1,64 @@
+"""Connections for everything that is read or written outside the facts' transaction."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from handlers.ports import Unavailable
+
+class Database:
+    """A pool of connections. Every failure to answer is Unavailable, and nothing is let in."""
+
+    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+        self._pool: ConnectionPool[psycopg.Connection[DictRow]] = ConnectionPool(
+            url,
+            min_size=1,
+            max_size=pool_size,
+            timeout=5,
+            open=True,
+            check=ConnectionPool.check_connection,
+            kwargs={
+                "row_factory": dict_row,
+                "autocommit": True,
+                "connect_timeout": 5,
+                "options": "-c idle_in_transaction_session_timeout=10000 -c lock_timeout=5000 -c statement_timeout=30000",
+            },
+        )
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self._pool.close()
+
+    @contextmanager
+    def connection(self) -> Iterator[psycopg.Connection[DictRow]]:
+        """Lend a connection."""
+        try:
+            with self._pool.connection() as connection:
+                yield connection
+        except (PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise Unavailable("the database does not answer") from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[psycopg.Cursor[DictRow]]:
+        """Lend a cursor in a transaction of its own."""
+        with self.connection() as connection, connection.transaction(), connection.cursor() as cursor:
+            yield cursor
+
+    def all(self, query: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
+        """Return all rows of a query."""
+        with self.connection() as connection:
+            return connection.execute(query, values).fetchall()
+
+    def one(self, query: str, values: Sequence[object] = ()) -> dict[str, Any] | None:
+        """Return the first row of a query."""
+        with self.connection() as connection:
+            return connection.execute(query, values).fetchone()
+
+    def run(self, statement: str, values: Sequence[object] = ()) -> int:
+        """Run a statement by itself and return how many rows it touched."""
+        with self.connection() as connection:
+            return connection.execute(statement, values).rowcount

@@ -1,0 +1,204 @@
+"""The one log in PostgreSQL, built on the event sourcing library: bare facts in envelopes, lasting topics, exact answers."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+import psycopg
+from eventsourcing.application import AggregateNotFoundError, Application
+from eventsourcing.persistence import (
+    ApplicationRecorder,
+    IntegrityError,
+    Mapper,
+    Notification,
+    PersistenceError,
+    StoredEvent,
+)
+from eventsourcing.utils import Environment
+
+from domain.kernel import FACTS, Envelope, Fact
+from handlers.adapters.postgres.migrate import library_environment
+from handlers.adapters.postgres.recorder import Factory
+from handlers.ports import AddressTaken, Change, Conflict, Known, Origin, Row, State, Unavailable
+
+UPCASTS: dict[str, Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]] = {}
+"""For each older versioned topic: its fact as data, to the next versioned topic and that fact as data."""
+_LOST_ANSWERS = 3
+"""How often an append whose answer was lost is asked again, under its own command id."""
+
+
+class EnvelopeMapper(Mapper[str]):
+    """Turns envelopes into stored bytes and back. The topic outlives every file and class."""
+
+    def to_stored_event(self, domain_event: Any) -> StoredEvent:
+        """Return the stored form of an envelope."""
+        envelope: Envelope = domain_event
+        state = {
+            "fact": envelope.fact.model_dump(mode="json"),
+            "at": envelope.at.isoformat(),
+            "actor": envelope.actor,
+            "tenant": envelope.tenant,
+            "command_id": envelope.command_id,
+            "correlation_id": envelope.correlation_id,
+            "ip_prefix": envelope.ip_prefix,
+            "session": envelope.session,
+        }
+        return StoredEvent(
+            originator_id=envelope.stream,
+            originator_version=envelope.version,
+            topic=envelope.fact.versioned_topic(),
+            state=orjson.dumps(state),
+        )
+
+    def to_domain_event(self, stored_event: StoredEvent) -> Any:
+        """Return the envelope of stored bytes, its fact brought to the newest shape."""
+        state = orjson.loads(stored_event.state)
+        topic, fact = stored_event.topic, state.pop("fact")
+        while topic in UPCASTS:
+            topic, fact = UPCASTS[topic](fact)
+        return Envelope(
+            fact=FACTS[topic].model_validate(fact),
+            stream=str(stored_event.originator_id),
+            version=stored_event.originator_version,
+            at=datetime.fromisoformat(state.pop("at")),
+            position=stored_event.id if isinstance(stored_event, Notification) else 0,
+            **state,
+        )
+
+
+class Log(Application[str]):
+    """The library's application: one log, without aggregates of its own."""
+
+    name = ""
+
+    def construct_env(self, name: str, env: Any = None) -> Environment:
+        """Take the settings from the arguments alone, never from the process."""
+        return Environment(name, dict(env or {}))
+
+    def construct_factory(self, env: Environment) -> Factory:
+        """Use our recorder."""
+        return Factory(env)
+
+    def construct_mapper(self) -> Mapper[str]:
+        """Use our lasting topics."""
+        return EnvelopeMapper(self.construct_transcoder())
+
+
+class PostgresEventStore:
+    """The EventStore socket's plug for PostgreSQL."""
+
+    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+        self._log = Log(library_environment(url, pool_size=pool_size))
+        self._recorder: ApplicationRecorder = self._log.recorder
+
+    @staticmethod
+    def create_tables(url: str) -> None:
+        """Make the library's tables; only the migration does this, as the owner of the database."""
+        with Log({**library_environment(url), "CREATE_TABLE": "yes"}):
+            pass
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self._log.close()
+
+    def load(self, stream: str, evolve: Callable[[State, Fact], State], initial: State) -> tuple[State, int]:
+        """Return the stream's state and version."""
+
+        def project(_: object, envelopes: Iterable[Envelope]) -> tuple[State, int] | None:
+            state, version = initial, 0
+            for envelope in envelopes:
+                state, version = evolve(state, envelope.fact), envelope.version
+            return (state, version) if version else None
+
+        try:
+            return self._log.repository.get(stream, projector_func=project)  # type: ignore[arg-type,return-value]
+        except AggregateNotFoundError:
+            return initial, 0
+        except PersistenceError as error:
+            raise Unavailable("the log does not answer") from error
+
+    def append(
+        self, *changes: Change, origin: Origin, rows: Sequence[Row] = (), unchanged: Sequence[tuple[str, int]] = ()
+    ) -> int:
+        """Store the facts and the rows in one transaction and return the last position."""
+        envelopes = list(_envelopes(changes, origin))
+        if not envelopes:
+            raise ValueError("an append needs at least one fact")
+        for _ in range(_LOST_ANSWERS):
+            try:
+                recordings = self._log.save(
+                    *envelopes, envelopes=envelopes, origin=origin, rows=rows, unchanged=unchanged
+                )
+            except IntegrityError as error:
+                return self._violated(error, origin)
+            except PersistenceError:
+                continue
+            return recordings[-1].notification.id
+        raise Unavailable("the log does not answer")
+
+    def _violated(self, error: IntegrityError, origin: Origin) -> int:
+        """Tell the own committed facts, a taken address and a lost race apart."""
+        cause = error.__cause__
+        constraint = cause.diag.constraint_name if isinstance(cause, psycopg.Error) else None
+        if constraint == "command_pkey":
+            known = self.known(origin.command_id)
+            if known is None:
+                raise Conflict from error
+            return known.position
+        if constraint == "one_account_for_an_address_in_a_place":
+            raise AddressTaken from None
+        if constraint in {"stored_events_pkey", "processed_message_pkey"}:
+            raise Conflict from error
+        raise error
+
+    def history(self, stream: str) -> Sequence[Envelope]:
+        """Return all of one stream."""
+        return self._answer(lambda: list(self._log.events.get(stream)))
+
+    def read(self, after: int, limit: int) -> Sequence[Envelope]:
+        """Return the next envelopes of the whole log, in position order."""
+        found = self._answer(lambda: self._recorder.select_notifications(after, limit, inclusive_of_start=False))
+        return [self._log.mapper.to_domain_event(notification) for notification in found]  # type: ignore[misc]
+
+    def known(self, command_id: str) -> Known | None:
+        """Return what a command led to, if it was stored."""
+        query = (
+            "SELECT e.notification_id AS position, c.fingerprint FROM command c JOIN stored_events e"
+            " ON e.originator_id = c.stream AND e.originator_version = c.version WHERE c.command_id = %s"
+        )
+
+        def ask() -> Known | None:
+            with self._recorder.datastore.cursor() as cursor:  # type: ignore[attr-defined]
+                row = cursor.execute(query, (command_id,)).fetchone()
+            return Known(row["position"], row["fingerprint"]) if row else None
+
+        return self._answer(ask)
+
+    def last_position(self) -> int:
+        """Return the position of the newest fact, 0 in an empty log."""
+        return self._answer(self._recorder.max_notification_id) or 0
+
+    @staticmethod
+    def _answer(ask: Callable[[], Any]) -> Any:
+        try:
+            return ask()
+        except PersistenceError as error:
+            raise Unavailable("the log does not answer") from error
+
+
+def _envelopes(changes: Sequence[Change], origin: Origin) -> Iterable[Envelope]:
+    for change in changes:
+        for number, fact in enumerate(change.facts, start=change.after + 1):
+            yield Envelope(
+                fact=fact,
+                stream=change.stream,
+                version=number,
+                at=origin.at,
+                actor=origin.actor,
+                tenant=change.tenant,
+                command_id=origin.command_id,
+                correlation_id=origin.correlation_id,
+                ip_prefix=origin.ip_prefix,
+                session=origin.session,
+            )

@@ -1,0 +1,77 @@
+"""Makes and upgrades the tables: numbered SQL files, each applied once, all in one transaction, by one process at a time."""
+
+from importlib.resources import files
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import psycopg
+from psycopg import sql
+
+_LOCK = 7_235_031
+"""An advisory lock number of our own, so that two migrations wait for each other."""
+
+
+def library_environment(url: str, *, pool_size: int = 4) -> dict[str, str]:
+    """Return the event sourcing library's settings for a database address."""
+    parts = urlsplit(url)
+    query = parse_qs(parts.query)
+    return {
+        "PERSISTENCE_MODULE": "eventsourcing.postgres",
+        "POSTGRES_DBNAME": unquote(parts.path.lstrip("/")),
+        "POSTGRES_HOST": unquote(query.get("host", [parts.hostname or ""])[0]),
+        "POSTGRES_PORT": str(parts.port or 5432),
+        "POSTGRES_USER": unquote(parts.username or ""),
+        "POSTGRES_PASSWORD": unquote(parts.password or ""),
+        "POSTGRES_ORIGINATOR_ID_TYPE": "text",
+        "POSTGRES_POOL_SIZE": "1",
+        "POSTGRES_MAX_OVERFLOW": str(pool_size - 1),
+        "POSTGRES_CONNECT_TIMEOUT": "5",
+        "POSTGRES_LOCK_TIMEOUT": "5",
+        "POSTGRES_IDLE_IN_TRANSACTION_SESSION_TIMEOUT": "10",
+        "POSTGRES_PRE_PING": "yes",
+        "CREATE_TABLE": "no",
+    }
+
+
+def pending(connection: psycopg.Connection) -> list[str]:
+    """Return the names of the migrations that this database has not seen."""
+    seen = connection.execute("SELECT to_regclass('schema_migration') IS NOT NULL").fetchone()
+    applied = set()
+    if seen and seen[0]:
+        applied = {name for (name,) in connection.execute("SELECT name FROM schema_migration")}
+    return [path.name for path in _migrations() if path.name not in applied]
+
+
+def apply(connection: psycopg.Connection, *, app_role: str | None) -> list[str]:
+    """Bring the tables up to date and let the application's role use them; return what was applied."""
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS schema_migration (name text PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())"
+        )
+        todo = pending(connection)
+        for path in _migrations():
+            if path.name in todo:
+                connection.execute(path.read_bytes())
+                connection.execute("INSERT INTO schema_migration (name) VALUES (%s)", (path.name,))
+        if app_role:
+            _grant(connection, app_role)
+    return todo
+
+
+def _migrations() -> list:  # type: ignore[type-arg]
+    folder = files("handlers.adapters.postgres") / "migrations"
+    return sorted((path for path in folder.iterdir() if path.name.endswith(".sql")), key=lambda path: path.name)
+
+
+def _grant(connection: psycopg.Connection, app_role: str) -> None:
+    """Let the application add and read facts, lock their table, and work on all other tables."""
+    role = sql.Identifier(app_role)
+    for statement in (
+        "GRANT USAGE, CREATE ON SCHEMA public TO {role}",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
+        "GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA public TO {role}",
+        "REVOKE UPDATE, DELETE ON stored_events FROM {role}",
+        "REVOKE INSERT, UPDATE, DELETE ON schema_migration FROM {role}",
+        "GRANT MAINTAIN ON stored_events TO {role}",
+    ):
+        connection.execute(sql.SQL(statement).format(role=role))

@@ -1,0 +1,200 @@
+"""Rows that are written together with facts: for each kind, its statement."""
+
+from collections.abc import Callable
+from typing import Any
+
+from psycopg import Cursor
+
+from handlers.ports import (
+    Conflict,
+    LinkUsed,
+    MailReturned,
+    MailSettled,
+    MessageProcessed,
+    PasswordKept,
+    PersonErased,
+    PersonKept,
+    QueuedMail,
+    Row,
+    SecretKept,
+    SecretsEnded,
+    SessionClosed,
+    SessionEnded,
+    SessionOpened,
+    SessionStands,
+    StillAllowed,
+)
+
+_SESSIONS_OF_AN_ACCOUNT = 10
+"""More sign-ins at once end the oldest. Source: the product's security design, section 1."""
+
+_GENERATIONS = """
+    SELECT a.generation, CASE WHEN a.organization_id IS NULL THEN p.partner_users_generation
+           ELSE p.organizations_generation END AS population_generation
+    FROM account_access a JOIN partner_access p USING (partner_id) WHERE a.account_id = %s AND NOT a.disabled"""
+_SESSION = """
+    INSERT INTO session (token_hash, handle, state, account_id, generation, population_generation, choices, level,
+        required_level, stepped_up_until, mailed_link, device, created_at, seen_at, expires_at, idle)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""
+_OLDEST = """
+    DELETE FROM session WHERE token_hash IN (
+        SELECT token_hash FROM session WHERE account_id = %s AND state = 'signed_in' ORDER BY created_at DESC OFFSET %s)"""
+
+
+def check_row(cursor: Cursor[Any], row: Row) -> None:
+    """Look whether what the row stands on still stands, before the facts of this transaction change it."""
+    match row:
+        case StillAllowed():
+            if _generations(cursor, row.account_id) != row.generations:
+                raise SessionEnded
+        case SessionStands():
+            query = "SELECT FROM session WHERE token_hash = %s FOR UPDATE"
+            if cursor.execute(query, (row.token_hash,)).fetchone() is None:
+                raise SessionEnded
+
+
+def write_row(cursor: Cursor[Any], row: Row) -> None:
+    """Write one row in the cursor's transaction."""
+    if not isinstance(row, StillAllowed | SessionStands):
+        _WRITERS[type(row)](cursor, row)
+
+
+def _generations(cursor: Cursor[Any], account_id: str) -> tuple[int, int]:
+    found = cursor.execute(_GENERATIONS, (account_id,)).fetchone()
+    if found is None:
+        raise SessionEnded
+    return found["generation"], found["population_generation"]
+
+
+def _session_opened(cursor: Cursor[Any], row: SessionOpened) -> None:
+    s = row.session
+    if row.replaces is not None:
+        cursor.execute("DELETE FROM session WHERE token_hash = %s", (row.replaces,))
+        if cursor.rowcount != 1:
+            raise SessionEnded
+    generations = _generations(cursor, s.account_id) if s.account_id else (0, 0)
+    values = (row.token_hash, s.handle, s.state, s.account_id, *generations, list(s.choices), s.level)
+    more = (s.required_level, s.stepped_up_until, s.mailed_link, s.device, s.created_at, s.seen_at, s.expires_at, s.idle)
+    cursor.execute(_SESSION, values + more)
+    if s.account_id and s.state == "signed_in":
+        cursor.execute(_OLDEST, (s.account_id, _SESSIONS_OF_AN_ACCOUNT))
+
+
+def _session_closed(cursor: Cursor[Any], row: SessionClosed) -> None:
+    cursor.execute("DELETE FROM session WHERE token_hash = %s", (row.token_hash,))
+
+
+def _secret_kept(cursor: Cursor[Any], row: SecretKept) -> None:
+    cursor.execute(
+        "INSERT INTO data_key (account_id, wrapped, kek_version) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+        (row.account_id, row.wrapped_key, row.kek_version),
+    )
+    # Sealed under another key than the one that is kept (two set-ups began at once): decide again.
+    kept = cursor.execute("SELECT wrapped FROM data_key WHERE account_id = %s", (row.account_id,)).fetchone()
+    if kept is None or bytes(kept["wrapped"]) != row.wrapped_key:
+        raise Conflict(row.account_id)
+    cursor.execute(
+        "INSERT INTO secret (secret_ref, account_id, sealed) VALUES (%s, %s, %s)",
+        (row.secret_ref, row.account_id, row.sealed),
+    )
+
+
+def _secrets_ended(cursor: Cursor[Any], row: SecretsEnded) -> None:
+    cursor.execute(
+        "DELETE FROM secret WHERE account_id = %s AND secret_ref <> ALL(%s)", (row.account_id, list(row.keep))
+    )
+
+
+def _person_kept(cursor: Cursor[Any], row: PersonKept) -> None:
+    cursor.execute(
+        """
+        INSERT INTO person (account_id, partner_id, place, name, mail_address, mail_key)
+        SELECT account_id, partner_id, %s, %s, %s, %s FROM account_access WHERE account_id = %s
+        ON CONFLICT (account_id) DO UPDATE SET place = excluded.place, name = excluded.name,
+            mail_address = excluded.mail_address, mail_key = excluded.mail_key""",
+        (row.place, row.name, row.mail_address, row.mail_key, row.account_id),
+    )
+
+
+def _person_erased(cursor: Cursor[Any], row: PersonErased) -> None:
+    credential = _credential_of(cursor, row.account_id)
+    for table in ("person", "secret", "data_key", "session", "mailed_link"):
+        cursor.execute(f"DELETE FROM {table} WHERE account_id = %s", (row.account_id,))  # noqa: S608 our own names
+    _drop_unused(cursor, credential)
+
+
+def _password_kept(cursor: Cursor[Any], row: PasswordKept) -> None:
+    cursor.execute(
+        "INSERT INTO credential (credential_id, mail_key, password_hash) VALUES (%s, %s, %s)"
+        " ON CONFLICT (credential_id) DO UPDATE SET password_hash = excluded.password_hash",
+        (row.credential_id, row.mail_key, row.password_hash),
+    )
+    old = _credential_of(cursor, row.account_id)
+    cursor.execute("UPDATE person SET credential_id = %s WHERE account_id = %s", (row.credential_id, row.account_id))
+    _drop_unused(cursor, old)
+
+
+def _credential_of(cursor: Cursor[Any], account_id: str) -> str | None:
+    found = cursor.execute("SELECT credential_id FROM person WHERE account_id = %s", (account_id,)).fetchone()
+    return found["credential_id"] if found else None
+
+
+def _drop_unused(cursor: Cursor[Any], credential_id: str | None) -> None:
+    cursor.execute(
+        "DELETE FROM credential c WHERE credential_id = %s"
+        " AND NOT EXISTS (SELECT FROM person p WHERE p.credential_id = c.credential_id)",
+        (credential_id,),
+    )
+
+
+def _link_used(cursor: Cursor[Any], row: LinkUsed) -> None:
+    cursor.execute("DELETE FROM mailed_link WHERE link_id = %s", (row.link_id,))
+
+
+def _queued_mail(cursor: Cursor[Any], row: QueuedMail) -> None:
+    cursor.execute(
+        "INSERT INTO mail_queue (mail_id, kind, account_id, tenant, because, link_id, expires_at, owed_at, state,"
+        " next_try) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'pending', %s)",
+        (row.mail_id, row.kind.value, row.account_id, row.tenant, row.because, row.link_id, row.expires_at)
+        + (row.owed_at, row.owed_at),
+    )
+
+
+def _message_processed(cursor: Cursor[Any], row: MessageProcessed) -> None:
+    cursor.execute(
+        "INSERT INTO processed_message (consumer, message_id) VALUES (%s, %s)", (row.consumer, row.message_id)
+    )
+
+
+def _mail_settled(cursor: Cursor[Any], row: MailSettled) -> None:
+    cursor.execute(
+        "UPDATE mail_queue SET state = %s, tries = %s, last_error = %s WHERE mail_id = %s AND state = 'pending'",
+        ("sent" if row.sent else "dead", row.tries, row.error, row.mail_id),
+    )
+    if cursor.rowcount != 1:
+        raise Conflict(row.mail_id)
+
+
+def _mail_returned(cursor: Cursor[Any], row: MailReturned) -> None:
+    cursor.execute(
+        "UPDATE mail_queue SET state = 'pending', tries = 0, next_try = %s WHERE mail_id = %s AND state = 'dead'",
+        (row.at, row.mail_id),
+    )
+    if cursor.rowcount != 1:
+        raise Conflict(row.mail_id)
+
+
+_WRITERS: dict[type[Row], Callable[[Cursor[Any], Any], None]] = {
+    SessionOpened: _session_opened,
+    SessionClosed: _session_closed,
+    SecretKept: _secret_kept,
+    SecretsEnded: _secrets_ended,
+    PersonKept: _person_kept,
+    PersonErased: _person_erased,
+    PasswordKept: _password_kept,
+    LinkUsed: _link_used,
+    QueuedMail: _queued_mail,
+    MessageProcessed: _message_processed,
+    MailSettled: _mail_settled,
+    MailReturned: _mail_returned,
+}

@@ -1,0 +1,63 @@
+"""Sign-ins in PostgreSQL: the guard reads the session and its account as one row, never a copy of it."""
+
+from datetime import datetime, timedelta
+
+from handlers.adapters.postgres.database import Database
+from handlers.adapters.postgres.people import ENTRY, JOINS, entry
+from handlers.adapters.postgres.rows import write_row
+from handlers.ports import AccountEntry, Session, SessionClosed, SessionOpened
+
+_FIND = f"""
+    SELECT s.token_hash, s.handle, s.state, s.account_id AS session_account, s.generation AS session_generation,
+        s.population_generation AS session_population_generation, s.choices, s.level, s.required_level,
+        s.stepped_up_until, s.mailed_link, s.device, s.created_at, s.seen_at, s.expires_at, s.idle, {ENTRY}
+    FROM session s LEFT JOIN (account_access a {JOINS}) ON a.account_id = s.account_id
+    WHERE s.token_hash = %s AND s.expires_at > %s AND s.seen_at + s.idle > %s"""  # noqa: S608 our own words
+_SEEN_EVERY = timedelta(minutes=1)
+"""How exactly the last use of a session is noted; finer would write on every request."""
+
+
+class PostgresSessions:
+    """The Sessions socket's plug for PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, token_hash: bytes, now: datetime) -> tuple[Session, AccountEntry | None] | None:
+        """Return the session and its account; None when it ended, idled out or was overtaken by a security change."""
+        row = self._database.one(_FIND, (token_hash, now, now))
+        if row is None:
+            return None
+        account = entry(row) if row["session_account"] else None
+        generations = (row["session_generation"], row["session_population_generation"])
+        if account is not None and (account.disabled or account.generations != generations):
+            return None
+        if now - row["seen_at"] >= _SEEN_EVERY:
+            self._database.run("UPDATE session SET seen_at = %s WHERE token_hash = %s", (now, token_hash))
+        session = Session(
+            handle=row["handle"],
+            state=row["state"],
+            created_at=row["created_at"],
+            seen_at=row["seen_at"],
+            expires_at=row["expires_at"],
+            idle=row["idle"],
+            account_id=row["session_account"],
+            generations=generations,
+            choices=tuple(row["choices"]),
+            level=row["level"],
+            required_level=row["required_level"],
+            stepped_up_until=row["stepped_up_until"],
+            mailed_link=row["mailed_link"],
+            device=row["device"],
+        )
+        return session, account
+
+    def save(self, *rows: SessionOpened | SessionClosed) -> None:
+        """Write without a fact."""
+        with self._database.transaction() as cursor:
+            for row in rows:
+                write_row(cursor, row)
+
+    def forget_ended(self, now: datetime) -> int:
+        """Delete what has run out, and return how many."""
+        return self._database.run("DELETE FROM session WHERE expires_at <= %s OR seen_at + idle <= %s", (now, now))

@@ -1,0 +1,104 @@
+"""Counts of tries in PostgreSQL. A try is reserved by one statement before anything is compared, so no race adds one."""
+
+from datetime import datetime, timedelta
+
+from psycopg import Cursor
+from psycopg.rows import DictRow
+
+from handlers.adapters.postgres.database import Database
+from handlers.ports import Limit, Link, Reservation
+
+_WRONG_SECRETS = 5
+"""Wrong secrets after which a mailed link is dead. Source: the product's security design, section 4."""
+
+_RESERVE = """
+    INSERT INTO throttle AS t (key, tries, window_ends, blocked_until, blocks)
+    VALUES (%(key)s, 1, %(window_ends)s, NULL, 0)
+    ON CONFLICT (key) DO UPDATE SET (tries, window_ends, blocked_until, blocks) = (
+        SELECT c.tries, CASE WHEN c.fresh THEN %(window_ends)s::timestamptz ELSE t.window_ends END,
+            CASE WHEN c.tries >= %(limit)s THEN coalesce(
+                least(%(now)s + %(wait)s::interval * power(2, least(t.blocks, 20)), %(now)s + %(longest)s::interval),
+                CASE WHEN c.fresh THEN %(window_ends)s::timestamptz ELSE t.window_ends END, 'infinity') END,
+            t.blocks + CASE WHEN c.tries >= %(limit)s THEN 1 ELSE 0 END
+        FROM (SELECT f.fresh, CASE WHEN f.fresh THEN 1 ELSE t.tries + 1 END AS tries FROM (
+            SELECT t.window_ends <= %(now)s OR t.blocked_until <= %(now)s AS fresh) f) c)
+    WHERE t.blocked_until IS NULL OR t.blocked_until <= %(now)s
+    RETURNING blocked_until IS NOT NULL AS last"""
+
+
+class PostgresThrottle:
+    """The Throttle socket's plug for PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def reserve(self, *tries: tuple[Limit, str], now: datetime) -> Reservation:
+        """Count one try under each limit and key, or none of them when one is used up."""
+        last = []
+        with self._database.connection() as connection, connection.transaction() as transaction:
+            cursor = connection.cursor()
+            for limit, key in sorted(tries, key=lambda each: _key(*each)):
+                row = cursor.execute(_RESERVE, _values(limit, key, now)).fetchone()
+                if row is None:
+                    retry_at = _blocked_until(cursor, limit, key)
+                    transaction.force_rollback = True
+                    return Reservation(admitted=False, retry_at=retry_at)
+                if row["last"]:
+                    last.append(limit.name)
+        return Reservation(admitted=True, last=tuple(last))
+
+    def clear(self, *keys: tuple[Limit, str]) -> None:
+        """Forget the tries, after a success."""
+        self._database.run("DELETE FROM throttle WHERE key = ANY(%s)", ([_key(*each) for each in keys],))
+
+    def forget_old(self, now: datetime) -> int:
+        """Delete counts that say nothing any more, and return how many."""
+        ended = "window_ends < %s AND (blocked_until IS NULL OR blocked_until < %s)"
+        return self._database.run(f"DELETE FROM throttle WHERE {ended}", (now, now - timedelta(days=2)))  # noqa: S608
+
+
+def _key(limit: Limit, key: str) -> str:
+    return f"{limit.name}:{key}"
+
+
+def _values(limit: Limit, key: str, now: datetime) -> dict[str, object]:
+    return {
+        "key": _key(limit, key),
+        "limit": limit.tries,
+        "window_ends": now + limit.window if limit.window else None,
+        "now": now,
+        "wait": limit.wait,
+        "longest": limit.longest_wait or limit.wait,
+    }
+
+
+def _blocked_until(cursor: Cursor[DictRow], limit: Limit, key: str) -> datetime | None:
+    query = "SELECT nullif(blocked_until, 'infinity') AS until FROM throttle WHERE key = %s"
+    row = cursor.execute(query, (_key(limit, key),)).fetchone()
+    return row["until"] if row else None
+
+
+class PostgresLinks:
+    """The Links socket's plug for PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def keep(self, link_id: str, account_id: str, secret_hash: str) -> None:
+        """Remember a link that is about to be mailed; a second try at the same mail changes nothing."""
+        self._database.run(
+            "INSERT INTO mailed_link (link_id, account_id, secret_hash) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+            (link_id, account_id, secret_hash),
+        )
+
+    def find(self, link_id: str) -> Link | None:
+        """Return a link."""
+        row = self._database.one(
+            "SELECT link_id, account_id, secret_hash, wrong FROM mailed_link WHERE link_id = %s", (link_id,)
+        )
+        return Link(**row) if row else None
+
+    def reserve(self, link_id: str) -> bool:
+        """Count one try before it is compared; False when the link has seen five wrong ones."""
+        statement = "UPDATE mailed_link SET wrong = wrong + 1 WHERE link_id = %s AND wrong < %s"
+        return self._database.run(statement, (link_id, _WRONG_SECRETS)) == 1

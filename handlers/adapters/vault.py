@@ -1,0 +1,96 @@
+"""Shared secrets: AES-256-GCM under a data key per account, itself under a key-encryption key from outside the database.
+
+Each ciphertext is bound to its tenant, account and record: moved to another row, it does not open.
+"""
+
+import os
+from collections.abc import Iterator
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from handlers.adapters.keyring import Keyring
+from handlers.adapters.postgres.database import Database
+from handlers.ports import SecretKept, Unreadable
+
+_NONCE_BYTES = 12
+"""96 random bits for each encryption. Source: NIST SP 800-38D section 8.2.2; far below 2^32 uses of each key."""
+
+
+class SealedVault:
+    """The Vault socket's plug: sealed rows in PostgreSQL, keys in a file."""
+
+    def __init__(self, database: Database, keyring: Keyring) -> None:
+        self._database = database
+        self._keyring = keyring
+
+    def seal(self, *, tenant: str, account_id: str, secret_ref: str, secret: str) -> SecretKept:
+        """Seal a secret; the row goes into the transaction of its fact."""
+        row = self._database.one("SELECT wrapped, kek_version FROM data_key WHERE account_id = %s", (account_id,))
+        if row is None:
+            key = AESGCM.generate_key(256)
+            version, kek = self._keyring.current()
+            wrapped = _seal(kek, key, _aad(tenant, account_id, "data_key", "-", version))
+        else:
+            version, wrapped = row["kek_version"], bytes(row["wrapped"])
+            key = self._unwrap(tenant, account_id, wrapped, version)
+        sealed = _seal(key, secret.encode(), _aad(tenant, account_id, "totp", secret_ref, 1))
+        return SecretKept(account_id, secret_ref, sealed, wrapped, version)
+
+    def open(self, *, tenant: str, account_id: str, secret_ref: str) -> str:
+        """Return the secret. Raises Unreadable."""
+        query = "SELECT s.sealed, k.wrapped, k.kek_version FROM secret s JOIN data_key k USING (account_id)"
+        row = self._database.one(f"{query} WHERE s.secret_ref = %s AND s.account_id = %s", (secret_ref, account_id))
+        if row is None:
+            raise Unreadable("the secret is not in the vault")
+        key = self._unwrap(tenant, account_id, bytes(row["wrapped"]), row["kek_version"])
+        return _open(key, bytes(row["sealed"]), _aad(tenant, account_id, "totp", secret_ref, 1)).decode()
+
+    def _unwrap(self, tenant: str, account_id: str, wrapped: bytes, version: int) -> bytes:
+        kek = self._keyring.kek(version)
+        if kek is None:
+            raise Unreadable(f"version {version} of the key-encryption key is not in the key file")
+        return _open(kek, wrapped, _aad(tenant, account_id, "data_key", "-", version))
+
+    def rewrap(self, version: int, *, batch: int = 500) -> Iterator[int]:
+        """Bring every data key under the given key-encryption key while sign-ins go on; yield how many each batch took.
+
+        Interrupted, it begins again where it stopped: the rows themselves say what is left.
+        """
+        kek = self._keyring.kek(version)
+        if kek is None:
+            raise Unreadable(f"version {version} of the key-encryption key is not in the key file")
+        query = (
+            "SELECT k.account_id, k.wrapped, k.kek_version, a.partner_id FROM data_key k JOIN account_access a"
+            " USING (account_id) WHERE k.kek_version < %s ORDER BY k.kek_version LIMIT %s FOR UPDATE OF k SKIP LOCKED"
+        )
+        while True:
+            with self._database.transaction() as cursor:
+                rows = cursor.execute(query, (version, batch)).fetchall()
+                for row in rows:
+                    tenant, account = row["partner_id"], row["account_id"]
+                    key = self._unwrap(tenant, account, bytes(row["wrapped"]), row["kek_version"])
+                    wrapped = _seal(kek, key, _aad(tenant, account, "data_key", "-", version))
+                    cursor.execute(
+                        "UPDATE data_key SET wrapped = %s, kek_version = %s WHERE account_id = %s",
+                        (wrapped, version, account),
+                    )
+            if not rows:
+                return
+            yield len(rows)
+
+
+def _aad(tenant: str, account_id: str, kind: str, record: str, version: int) -> bytes:
+    return "|".join(("watchword/v1", tenant, account_id, kind, record, str(version))).encode()
+
+
+def _seal(key: bytes, plain: bytes, aad: bytes) -> bytes:
+    nonce = os.urandom(_NONCE_BYTES)
+    return nonce + AESGCM(key).encrypt(nonce, plain, aad)
+
+
+def _open(key: bytes, sealed: bytes, aad: bytes) -> bytes:
+    try:
+        return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], aad)
+    except InvalidTag:
+        raise Unreadable("a sealed secret was changed, moved, or sealed under another key") from None

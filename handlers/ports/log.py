@@ -1,0 +1,86 @@
+"""The one log, as the handlers speak to it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from domain.kernel import Envelope, Fact
+
+State = TypeVar("State")
+
+
+class Conflict(Exception):
+    """Somebody else wrote to the stream since it was read: decide again, never append again."""
+
+
+class Unavailable(Exception):
+    """Something outside does not answer. Nothing was let in, and what was asked may be asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who asks, from where, and under which name the wish can be found again."""
+
+    actor: str
+    command_id: str
+    at: datetime
+    correlation_id: str = ""
+    ip_prefix: str = ""
+    session: str = ""
+    fingerprint: str = ""
+    """A hash of what was asked, so that one command id is never used for two wishes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """New facts for one stream, decided on after the given version of it."""
+
+    stream: str
+    after: int
+    facts: Sequence[Fact]
+    tenant: str
+
+
+class Row:
+    """Something that is not a fact and is written in the facts' own transaction."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A command that is already part of the log."""
+
+    position: int
+    fingerprint: str
+
+
+class EventStore(Protocol):
+    """The one log."""
+
+    def load(
+        self, stream: str, evolve: Callable[[State, Fact], State], initial: State
+    ) -> tuple[State, int]:
+        """Return the stream's state and version; the initial state and 0 for a stream without facts."""
+
+    def append(
+        self, *changes: Change, origin: Origin, rows: Sequence[Row] = (), unchanged: Sequence[tuple[str, int]] = ()
+    ) -> int:
+        """Store the facts and the rows in one transaction and return the last position.
+
+        A command id that is already stored is answered with its position and stores nothing. Raises Conflict when a
+        stream has moved on, or one that was to stay ``unchanged``; Unavailable when the log does not answer.
+        """
+
+    def history(self, stream: str) -> Sequence[Envelope]:
+        """Return all of one stream."""
+
+    def read(self, after: int, limit: int) -> Sequence[Envelope]:
+        """Return the next envelopes of the whole log, in position order."""
+
+    def known(self, command_id: str) -> Known | None:
+        """Return what a command led to, if it was stored."""
+
+    def last_position(self) -> int:
+        """Return the position of the newest fact, 0 in an empty log."""

@@ -1,0 +1,105 @@
+"""Mails that are owed, and messages about facts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from domain.facts import MailKind
+from domain.kernel import Envelope
+from handlers.ports.log import Row
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedMail(Row):
+    """A mail that is owed, with the schedule of its tries."""
+
+    mail_id: str
+    kind: MailKind
+    account_id: str
+    tenant: str
+    because: int
+    link_id: str | None
+    expires_at: datetime | None
+    owed_at: datetime
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MessageProcessed(Row):
+    """A message had its effect; seen again it has none. Conflict-free: a second row of the same message is a Conflict."""
+
+    consumer: str
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MailSettled(Row):
+    """A mail leaves the schedule: it was taken, or given up."""
+
+    mail_id: str
+    sent: bool
+    tries: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class MailReturned(Row):
+    """A given-up mail is due again."""
+
+    mail_id: str
+    at: datetime
+
+
+class MailQueue(Protocol):
+    """The mails that are owed, and when each is tried next."""
+
+    def processed(self, consumer: str, message_id: str) -> bool:
+        """Say whether a message had its effect."""
+
+    def due(self, now: datetime, lease: timedelta) -> QueuedMail | None:
+        """Take the next mail that is due, so that no other worker takes it before the lease ends."""
+
+    def postpone(self, mail_id: str, *, tries: int, until: datetime, error: str) -> None:
+        """Try again later."""
+
+    def dead(self) -> Sequence[QueuedMail]:
+        """Return the mails that were given up."""
+
+
+class MailRefused(Exception):
+    """The mail server refused for good (5xx)."""
+
+
+class MailDelayed(Exception):
+    """The mail server cannot take the mail now; it may later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail, ready to go; built twice it is the same to the byte."""
+
+    message_id: str
+    to: str
+    subject: str
+    text: str
+    html: str
+    kind: MailKind
+    date: datetime
+
+
+class Mailer(Protocol):
+    """The way to the mail server."""
+
+    async def send(self, mail: Mail) -> None:
+        """Hand the mail over. Raises MailRefused or MailDelayed."""
+
+
+class Broker(Protocol):
+    """The way to the message stream."""
+
+    async def last_position(self) -> int | None:
+        """Return the newest position in the stream; 0 when it is empty and never held one; None when it aged out."""
+
+    async def publish(self, envelopes: Sequence[Envelope], *, after: int | None) -> None:
+        """Publish in order; ``after``: the position that the stream must end with, None: whatever it ends with."""

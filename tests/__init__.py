@@ -1,0 +1,1 @@
+"""What Watchword promises, as programs that check it; laid out like the floors they test."""

@@ -1,0 +1,1 @@
+"""Watchword as a person meets it, in a real browser."""
