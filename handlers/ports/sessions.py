@@ -6,7 +6,7 @@ from typing import Protocol
 
 from domain.kernel import Refused
 from handlers.ports.log import Row
-from handlers.ports.people import AccountEntry
+from handlers.ports.people import AccountEntry, StillAllowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,6 @@ class Session:
     required_level: int = 1
     """What the login that made the session demanded."""
     stepped_up_until: datetime | None = None
-    mailed_link: str | None = None
-    """The mailed link to the set-up that was shown in this sign-in."""
     device: str = ""
     """The known device from which the password came; empty for an unknown one."""
 
@@ -70,5 +68,5 @@ class Sessions(Protocol):
     def find(self, token_hash: bytes, now: datetime) -> tuple[Session, AccountEntry | None] | None:
         """Return the session and its account, read as one row; None when it ended, idled out or was overtaken."""
 
-    def save(self, *rows: SessionOpened | SessionClosed) -> None:
-        """Write without a fact."""
+    def save(self, *rows: SessionOpened | SessionClosed | StillAllowed | SessionStands) -> None:
+        """Write without a fact. Raises SessionEnded when what a row stands on stands no longer."""

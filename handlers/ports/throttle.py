@@ -38,6 +38,9 @@ class Throttle(Protocol):
     def reserve(self, *tries: tuple[Limit, str], now: datetime) -> Reservation:
         """Count one try under each limit and key, or none of them when one is used up."""
 
+    def refund(self, *keys: tuple[Limit, str]) -> None:
+        """Give one try back, for one that was right."""
+
     def clear(self, *keys: tuple[Limit, str]) -> None:
         """Forget the tries, after a success."""
 
@@ -60,6 +63,9 @@ class Links(Protocol):
 
     def find(self, link_id: str) -> Link | None:
         """Return a link."""
+
+    def spare(self, link_id: str) -> None:
+        """Give one try back, for one that was right."""
 
     def reserve(self, link_id: str) -> bool:
         """Count one try; False when the link has seen five wrong ones."""

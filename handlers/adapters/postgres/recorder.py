@@ -45,10 +45,11 @@ class Recorder(PostgresApplicationRecorder):
                 check_row(cursor, row)
             PostgresAggregateRecorder._insert_stored_events(self, cursor, stored_events)
             positions = self._fetch_ids_after_insert_events(cursor, stored_events) or ()
-            fold_access(cursor, envelopes)
-            for row in rows:
-                write_row(cursor, row)
-            self._notify_channel(cursor)
+            with connection.pipeline():
+                fold_access(cursor, envelopes)
+                for row in rows:
+                    write_row(cursor, row)
+                self._notify_channel(cursor)
         return positions
 
     @staticmethod

@@ -31,11 +31,12 @@ _SESSIONS_OF_AN_ACCOUNT = 10
 _GENERATIONS = """
     SELECT a.generation, CASE WHEN a.organization_id IS NULL THEN p.partner_users_generation
            ELSE p.organizations_generation END AS population_generation
-    FROM account_access a JOIN partner_access p USING (partner_id) WHERE a.account_id = %s AND NOT a.disabled"""
+    FROM account_access a JOIN partner_access p USING (partner_id) WHERE a.account_id = %s AND NOT a.disabled
+    FOR SHARE OF a"""
 _SESSION = """
     INSERT INTO session (token_hash, handle, state, account_id, generation, population_generation, choices, level,
-        required_level, stepped_up_until, mailed_link, device, created_at, seen_at, expires_at, idle)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""
+        required_level, stepped_up_until, device, created_at, seen_at, expires_at, idle)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""
 _OLDEST = """
     DELETE FROM session WHERE token_hash IN (
         SELECT token_hash FROM session WHERE account_id = %s AND state = 'signed_in' ORDER BY created_at DESC OFFSET %s)"""
@@ -74,7 +75,7 @@ def _session_opened(cursor: Cursor[Any], row: SessionOpened) -> None:
             raise SessionEnded
     generations = _generations(cursor, s.account_id) if s.account_id else (0, 0)
     values = (row.token_hash, s.handle, s.state, s.account_id, *generations, list(s.choices), s.level)
-    more = (s.required_level, s.stepped_up_until, s.mailed_link, s.device, s.created_at, s.seen_at, s.expires_at, s.idle)
+    more = (s.required_level, s.stepped_up_until, s.device, s.created_at, s.seen_at, s.expires_at, s.idle)
     cursor.execute(_SESSION, values + more)
     if s.account_id and s.state == "signed_in":
         cursor.execute(_OLDEST, (s.account_id, _SESSIONS_OF_AN_ACCOUNT))

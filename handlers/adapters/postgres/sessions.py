@@ -4,13 +4,13 @@ from datetime import datetime, timedelta
 
 from handlers.adapters.postgres.database import Database
 from handlers.adapters.postgres.people import ENTRY, JOINS, entry
-from handlers.adapters.postgres.rows import write_row
-from handlers.ports import AccountEntry, Session, SessionClosed, SessionOpened
+from handlers.adapters.postgres.rows import check_row, write_row
+from handlers.ports import AccountEntry, Session, SessionClosed, SessionOpened, SessionStands, StillAllowed
 
 _FIND = f"""
     SELECT s.token_hash, s.handle, s.state, s.account_id AS session_account, s.generation AS session_generation,
         s.population_generation AS session_population_generation, s.choices, s.level, s.required_level,
-        s.stepped_up_until, s.mailed_link, s.device, s.created_at, s.seen_at, s.expires_at, s.idle, {ENTRY}
+        s.stepped_up_until, s.device, s.created_at, s.seen_at, s.expires_at, s.idle, {ENTRY}
     FROM session s LEFT JOIN (account_access a {JOINS}) ON a.account_id = s.account_id
     WHERE s.token_hash = %s AND s.expires_at > %s AND s.seen_at + s.idle > %s"""  # noqa: S608 our own words
 _SEEN_EVERY = timedelta(minutes=1)
@@ -47,14 +47,15 @@ class PostgresSessions:
             level=row["level"],
             required_level=row["required_level"],
             stepped_up_until=row["stepped_up_until"],
-            mailed_link=row["mailed_link"],
             device=row["device"],
         )
         return session, account
 
-    def save(self, *rows: SessionOpened | SessionClosed) -> None:
-        """Write without a fact."""
+    def save(self, *rows: SessionOpened | SessionClosed | StillAllowed | SessionStands) -> None:
+        """Write without a fact. Raises SessionEnded when what a row stands on stands no longer."""
         with self._database.transaction() as cursor:
+            for row in rows:
+                check_row(cursor, row)
             for row in rows:
                 write_row(cursor, row)
 

@@ -47,6 +47,11 @@ class PostgresThrottle:
                     last.append(limit.name)
         return Reservation(admitted=True, last=tuple(last))
 
+    def refund(self, *keys: tuple[Limit, str]) -> None:
+        """Give one try back, for one that was right, and with it the block that it brought."""
+        statement = "UPDATE throttle SET tries = greatest(tries - 1, 0), blocked_until = NULL WHERE key = ANY(%s)"
+        self._database.run(statement, ([_key(*each) for each in keys],))
+
     def clear(self, *keys: tuple[Limit, str]) -> None:
         """Forget the tries, after a success."""
         self._database.run("DELETE FROM throttle WHERE key = ANY(%s)", ([_key(*each) for each in keys],))
@@ -97,6 +102,10 @@ class PostgresLinks:
             "SELECT link_id, account_id, secret_hash, wrong FROM mailed_link WHERE link_id = %s", (link_id,)
         )
         return Link(**row) if row else None
+
+    def spare(self, link_id: str) -> None:
+        """Give one try back, for one that was right."""
+        self._database.run("UPDATE mailed_link SET wrong = greatest(wrong - 1, 0) WHERE link_id = %s", (link_id,))
 
     def reserve(self, link_id: str) -> bool:
         """Count one try before it is compared; False when the link has seen five wrong ones."""

@@ -86,7 +86,6 @@ CREATE TABLE session (
     level                 smallint NOT NULL,
     required_level        smallint NOT NULL,
     stepped_up_until      timestamptz,
-    mailed_link           text,
     device                text NOT NULL,
     created_at            timestamptz NOT NULL,
     seen_at               timestamptz NOT NULL,

@@ -1,0 +1,225 @@
+"""The directory: partners, organizations and accounts, taken over from the portal, and what operators do to accounts."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Self
+
+from pydantic import model_validator
+
+from domain.directory import (
+    Account,
+    Organization,
+    Partner,
+    evolve_account,
+    evolve_organization,
+    evolve_partner,
+)
+from domain.facts import MailAddressChanged, PartnerType, PasswordChanged, Role, SignInUnlocked
+from domain.kernel import Fact, Refused
+from handlers.callers import decided_again, mfa_of
+from handlers.limits import PASSWORD_ELSEWHERE, PASSWORD_IN_A_ROW
+from handlers.ports import AccountEntry, Change, Origin, PasswordKept, PersonErased, PersonKept, Row, Sockets
+from handlers.shapes import Command, Id, MailAddress, Name, Password, mail_key
+
+BATCH = 500
+"""Accounts in one transaction: few enough that sign-ins hardly wait, enough that a large file is quick."""
+
+
+class UnknownAccount(Refused):
+    """There is no account with this id."""
+
+
+class PartnerLine(Command):
+    """One partner of an import file."""
+
+    id: Id
+    name: Name
+    type: Literal["distributor", "reseller", "sub_reseller"]
+    parent: Id | None = None
+
+
+class OrganizationLine(Command):
+    """One organization of an import file."""
+
+    id: Id
+    name: Name
+    partner: Id
+
+
+class AccountLine(Command):
+    """One account of an import file: of a partner, or of an organization."""
+
+    id: Id
+    email: MailAddress
+    name: Name
+    partner: Id | None = None
+    organization: Id | None = None
+    role: Literal["owner", "super_admin", "admin", "support", "auditor", "end_user"]
+    password: Password | None = None
+    sso: bool = False
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.partner is None) == (self.organization is None):
+            raise ValueError("an account has a partner or an organization: give one of them")
+        if (self.role == "end_user") != (self.organization is not None):
+            raise ValueError("end users belong to an organization, all other roles to a partner")
+        return self
+
+    @property
+    def place(self) -> str:
+        """Return the partner or organization, within which the address is unique."""
+        return f"partner:{self.partner}" if self.partner else f"organization:{self.organization}"
+
+
+class ImportLine(Command):
+    """One line: a partner, an organization or an account."""
+
+    partner: PartnerLine | None = None
+    organization: OrganizationLine | None = None
+    account: AccountLine | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if sum(each is not None for each in (self.partner, self.organization, self.account)) != 1:
+            raise ValueError('a line is one of {"partner": …}, {"organization": …}, {"account": …}')
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one batch of an import came to."""
+
+    lines: int
+    changed: int
+
+
+def register(line: PartnerLine | OrganizationLine, origin: Origin, s: Sockets) -> bool:
+    """Register or rename one partner or organization; say whether anything changed."""
+    if isinstance(line, PartnerLine):
+        stream, tenant = f"partner:{line.id}", line.id
+        partner, version = s.store.load(stream, evolve_partner, Partner())
+        facts = partner.register(name=line.name, type=PartnerType(line.type), parent=line.parent)
+    else:
+        stream, tenant = f"organization:{line.id}", line.partner
+        organization, version = s.store.load(stream, evolve_organization, Organization())
+        facts = organization.register(name=line.name, partner_id=line.partner)
+    if facts:
+        s.store.append(Change(stream, version, facts, tenant), origin=origin)
+    return bool(facts)
+
+
+def take_accounts(
+    lines: Sequence[AccountLine], partner_of: dict[str, str], hashes: dict[str, str], origin: Origin, s: Sockets
+) -> Taken:
+    """Take one batch of accounts in one transaction. ``partner_of``: each organization's partner; ``hashes``: by account id."""
+    existing = {entry.account_id: entry for entry in s.people.accounts([line.id for line in lines])}
+    changes: list[Change] = []
+    rows: list[Row] = []
+    for line in lines:
+        partner_id = line.partner or partner_of[line.organization or ""]
+        wished = _account_facts(line, partner_id, existing.get(line.id), line.id in hashes, s)
+        if wished is not None:
+            version, facts = wished
+            changes.append(Change(f"account:{line.id}", version, facts, partner_id))
+            rows += _account_rows(line, hashes.get(line.id), s)
+    if changes:
+        s.store.append(*changes, origin=origin, rows=rows)
+    return Taken(len(lines), len(changes))
+
+
+def _account_facts(
+    line: AccountLine, partner_id: str, before: AccountEntry | None, new_password: bool, s: Sockets
+) -> tuple[int, list[Fact]] | None:
+    """Return the account's version and the facts that the line calls for; None when all is as it says."""
+    place = {"partner_id": partner_id, "organization_id": line.organization, "role": Role(line.role)}
+    if before is None:
+        return 0, Account().register(**place)  # type: ignore[arg-type]
+    same_place = (before.partner_id, before.organization_id, before.role) == tuple(place.values())
+    same_person = (before.name, before.mail_address) == (line.name, line.email)
+    if same_place and same_person and not new_password:
+        return None
+    account, version = s.store.load(f"account:{line.id}", evolve_account, Account())
+    facts = account.register(**place)  # type: ignore[arg-type]
+    if not same_person:
+        facts.append(MailAddressChanged())
+    if new_password:
+        facts.append(PasswordChanged())
+    return version, facts
+
+
+def _account_rows(line: AccountLine, password_hash: str | None, s: Sockets) -> Iterator[Row]:
+    key = mail_key(line.email)
+    yield PersonKept(line.id, line.name, line.email, key, line.place)
+    if password_hash is not None:
+        yield PasswordKept(line.id, s.chance.new_id(), key, password_hash)
+
+
+def set_password(account_id: str, password: str, origin: Origin, s: Sockets) -> int:
+    """Give an account a new password; every session of it ends, and its password locks open."""
+    account = _known(account_id, s)
+    key = mail_key(account.mail_address)
+    row = PasswordKept(account_id, s.chance.new_id(), key, s.passwords.hash(password))
+    position = _append(account, [PasswordChanged()], origin, s, [row])
+    _clear_locks(key, s)
+    return position
+
+
+def unlock(account_id: str, origin: Origin, s: Sockets) -> int:
+    """End the locks of an account: those of wrong passwords and those of wrong codes."""
+    account = _known(account_id, s)
+    _clear_locks(mail_key(account.mail_address), s)
+    position = _append(account, [SignInUnlocked()], origin, s, [])
+
+    def decide() -> int:
+        mfa, version = mfa_of(account_id, s)
+        facts = mfa.unlock()
+        if not facts:
+            return position
+        again = Origin(origin.actor, s.chance.new_id(), origin.at)
+        return s.store.append(Change(f"user_mfa:{account_id}", version, facts, account.partner_id), origin=again)
+
+    return decided_again(decide)
+
+
+def erase(account_id: str, origin: Origin, s: Sockets) -> int:
+    """Destroy name, address, password, keys and secrets of an account; its history stays."""
+    account = _known(account_id, s)
+    state, version = s.store.load(f"account:{account_id}", evolve_account, Account())
+    facts = state.erase()
+    if not facts:
+        return s.store.last_position()
+    change = Change(f"account:{account_id}", version, facts, account.partner_id)
+    return s.store.append(change, origin=origin, rows=[PersonErased(account_id)])
+
+
+def set_disabled(account_id: str, *, disabled: bool, origin: Origin, s: Sockets) -> int:
+    """Keep an account from signing in, or let it again."""
+    account = _known(account_id, s)
+    state, version = s.store.load(f"account:{account_id}", evolve_account, Account())
+    facts = state.disable() if disabled else state.restore()
+    if not facts:
+        return s.store.last_position()
+    return s.store.append(Change(f"account:{account_id}", version, facts, account.partner_id), origin=origin)
+
+
+def _known(account_id: str, s: Sockets) -> AccountEntry:
+    account = s.people.account(account_id)
+    if account is None:
+        raise UnknownAccount
+    return account
+
+
+def _append(account: AccountEntry, facts: list[Fact], origin: Origin, s: Sockets, rows: Iterable[Row]) -> int:
+    stream = f"account:{account.account_id}"
+
+    def append() -> int:
+        version = s.store.load(stream, lambda count, _: count + 1, 0)[1]
+        return s.store.append(Change(stream, version, facts, account.partner_id), origin=origin, rows=list(rows))
+
+    return decided_again(append)
+
+
+def _clear_locks(key: str, s: Sockets) -> None:
+    address = s.keys.digest("mail", key)
+    s.throttle.clear((PASSWORD_ELSEWHERE, address), (PASSWORD_IN_A_ROW, address))

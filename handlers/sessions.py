@@ -1,0 +1,250 @@
+"""How a sign-in goes on: each step under a new token, each with the time it may last."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from domain.facts import Purpose, Role, Verified
+from domain.guessing import CODES_PER_CHALLENGE
+from domain.kernel import Fact, Refused
+from domain.totp import clean_code, matching_step
+from domain.user_mfa import UserMFA
+from handlers.callers import Caller, TooManyTries, decided_again, mfa_of, secrets_ended
+from handlers.limits import PASSWORD_BY_NETWORK, PASSWORD_BY_NETWORK_DAILY, PASSWORD_ELSEWHERE, PASSWORD_ON_DEVICE
+from handlers.ports import (
+    AccountEntry,
+    Change,
+    Limit,
+    Row,
+    Session,
+    SessionClosed,
+    SessionOpened,
+    SessionStands,
+    Sockets,
+    StillAllowed,
+)
+from handlers.shapes import Code, Command, Password, mail_key
+
+# Source of all: the product's security design, section 1.
+IDENTIFIED_FOR = timedelta(minutes=5)
+CODE_WITHIN = timedelta(minutes=5)
+SETUP_WITHIN = timedelta(minutes=10)
+SIGNED_IN_FOR = timedelta(hours=12)
+IDLE = timedelta(minutes=30)
+IDLE_OF_ADMINISTRATORS = timedelta(minutes=15)
+STEPPED_UP_FOR = timedelta(minutes=5)
+STEPPED_UP_BY_SIGN_IN_FOR = timedelta(minutes=15)
+"""Right after a full sign-in nothing asks for the password again. Source: product decision D15."""
+
+_ADMINISTRATORS = frozenset({Role.OWNER, Role.SUPER_ADMIN, Role.ADMIN})
+
+
+class State(StrEnum):
+    """How far a sign-in has come."""
+
+    ANONYMOUS = "anonymous"
+    IDENTIFIED = "identified"
+    MFA_CODE_REQUIRED = "mfa_code_required"
+    MFA_SETUP_REQUIRED = "mfa_setup_required"
+    SIGNED_IN = "signed_in"
+
+
+class WrongPassword(Refused):
+    """The password is not right; nothing has changed."""
+
+
+class CodeNotAccepted(Refused):
+    """The code is wrong or was used already; which of the two is not said."""
+
+
+class CodeNeeded(Refused):
+    """The account has an authenticator: its code is asked beside the password."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a sign-in stands now. A new token goes into the cookie; ``None`` leaves the cookie alone."""
+
+    session: Session | None
+    account: AccountEntry | None = None
+    token: str | None = None
+    device: str | None = None
+    """A cookie for a device that has just proved itself."""
+    position: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A sign-in's next step, to be stored with or without facts."""
+
+    row: SessionOpened
+    token: str
+
+    def done(self, account: AccountEntry | None, position: int | None = None, device: str | None = None) -> Progress:
+        """Return where the sign-in stands once the step is stored."""
+        return Progress(self.row.session, account, self.token, device, position)
+
+
+def token_hash(token: str, s: Sockets) -> bytes:
+    """Return the form in which a session token is kept."""
+    return hashlib.sha256(s.keys.digest("session", token).encode()).digest()
+
+
+def next_step(caller: Caller, s: Sockets, session: Session) -> Step:
+    """Return the step under a new token; the token before dies with it."""
+    token = s.chance.token()
+    return Step(SessionOpened(token_hash(token, s), session, replaces=caller.token_hash), token)
+
+
+def session_for(
+    state: State,
+    account: AccountEntry | None,
+    caller: Caller,
+    s: Sockets,
+    *,
+    level: int = 1,
+    required_level: int = 1,
+    choices: tuple[str, ...] = (),
+) -> Session:
+    """Return a session in the given state. The handle is new at the password and stays for the rest of the sign-in."""
+    lasts = {
+        State.ANONYMOUS: SIGNED_IN_FOR,
+        State.IDENTIFIED: IDENTIFIED_FOR,
+        State.MFA_CODE_REQUIRED: CODE_WITHIN,
+        State.MFA_SETUP_REQUIRED: SETUP_WITHIN,
+        State.SIGNED_IN: SIGNED_IN_FOR,
+    }[state]
+    signed_in = state is State.SIGNED_IN
+    before = caller.session
+    return Session(
+        handle=before.handle if before and before.state != State.ANONYMOUS else s.chance.new_id(),
+        state=state,
+        created_at=caller.at,
+        seen_at=caller.at,
+        expires_at=caller.at + lasts,
+        idle=IDLE_OF_ADMINISTRATORS if account and account.role in _ADMINISTRATORS else IDLE,
+        account_id=account.account_id if account else None,
+        choices=choices,
+        level=level,
+        required_level=required_level,
+        stepped_up_until=caller.at + STEPPED_UP_BY_SIGN_IN_FOR if signed_in else None,
+        device=before.device if before else "",
+    )
+
+
+def start_anonymous(caller: Caller, s: Sockets) -> Progress:
+    """Give a browser that has no sign-in a pre-session, to which its first form is bound."""
+    step = next_step(replace(caller, token_hash=None), s, session_for(State.ANONYMOUS, None, caller, s))
+    s.sessions.save(step.row)
+    return step.done(None)
+
+
+def sign_out(caller: Caller, s: Sockets) -> None:
+    """End the sign-in."""
+    if caller.token_hash is not None:
+        s.sessions.save(SessionClosed(caller.token_hash))
+
+
+# ── The password, asked again ──
+
+
+def known_device(caller: Caller, key: str, s: Sockets) -> str:
+    """Return the name of the device if it has signed in to this address before, else nothing."""
+    name, _, proof = caller.device.partition(".")
+    right = name and proof and proof == s.keys.digest("device", f"{name}|{key}")
+    return name if right else ""
+
+
+def device_cookie(caller: Caller, key: str, s: Sockets) -> str:
+    """Return the cookie by which this device is known for this address from now on."""
+    name = known_device(caller, key, s) or s.chance.new_id()
+    return f"{name}.{s.keys.digest('device', f'{name}|{key}')}"
+
+
+def password_tries(caller: Caller, key: str, s: Sockets) -> tuple[list[tuple[Limit, str]], list[tuple[Limit, str]]]:
+    """Return the counts of one password try: those of the address, and those of the network."""
+    address = s.keys.digest("mail", key)
+    device = known_device(caller, key, s)
+    own = (PASSWORD_ON_DEVICE, f"{address}:{device}") if device else (PASSWORD_ELSEWHERE, address)
+    return [own], [(PASSWORD_BY_NETWORK, caller.network), (PASSWORD_BY_NETWORK_DAILY, caller.network)]
+
+
+def prove_password(account: AccountEntry, password: str, caller: Caller, s: Sockets) -> None:
+    """Compare the password of an account, under the same counts as a sign-in. Too many end the session."""
+    own, network = password_tries(caller, mail_key(account.mail_address), s)
+    reservation = s.throttle.reserve(*own, *network, now=caller.at)
+    if not reservation.admitted:
+        raise TooManyTries(until=reservation.retry_at.isoformat() if reservation.retry_at else None)
+    known = {each.credential_id: each.password_hash for each in s.people.credentials(mail_key(account.mail_address))}
+    if s.passwords.matches(password, known.get(account.credential_id or "")):
+        s.throttle.clear(*own)
+        s.throttle.refund(*network)
+        return
+    if own[0][0].name in reservation.last:
+        sign_out(caller, s)
+    raise WrongPassword
+
+
+class StepUp(Command):
+    """Give the password once more, and the code where the authenticator is active."""
+
+    password: Password
+    code: Code | None = None
+
+
+def step_up(command: StepUp, caller: Caller, s: Sockets) -> Progress:
+    """Open what asks for a fresh password, for five minutes, in this session only."""
+    account = caller.person()
+    prove_password(account, command.password, caller, s)
+
+    def decide() -> Progress:
+        session = replace(caller.sign_in()[1], stepped_up_until=caller.at + STEPPED_UP_FOR, seen_at=caller.at)
+        step = next_step(caller, s, session)
+        mfa, version = mfa_of(account.account_id, s)
+        if mfa.secret_ref is None:
+            s.sessions.save(*_guarded(caller), step.row)
+            return step.done(account)
+        if command.code is None:
+            raise CodeNeeded
+        facts = judged(command.code, Purpose.STEP_UP, mfa, caller, s)
+        position = store_code_try(facts, mfa, version, caller, s, [step.row])
+        return step.done(account, position)
+
+    return decided_again(decide)
+
+
+# ── A code ──
+
+
+def judged(code: str, purpose: Purpose, mfa: UserMFA, caller: Caller, s: Sockets) -> list[Fact]:
+    """Return the facts to which a code of the active authenticator leads."""
+    account, handle = caller.person(), caller.sign_in()[1].handle
+    digits = clean_code(code)
+    mfa.guesses.admit(handle, caller.at)
+    step = None
+    if mfa.secret_ref is not None:
+        secret = s.vault.open(tenant=account.partner_id, account_id=account.account_id, secret_ref=mfa.secret_ref)
+        step = matching_step(secret, digits, caller.at)
+    return mfa.verify(purpose=purpose, challenge=handle, step=step, at=caller.at)
+
+
+def store_code_try(
+    facts: list[Fact], mfa: UserMFA, version: int, caller: Caller, s: Sockets, if_verified: list[Row]
+) -> int:
+    """Store what a code led to before anybody hears of it; the sign-in ends with its fifth wrong code."""
+    account, (token, session) = caller.person(), caller.sign_in()
+    verified = isinstance(facts[0], Verified)
+    last_one = mfa.guesses.in_a_row.count(session.handle) + 1 >= CODES_PER_CHALLENGE
+    rows = secrets_ended(mfa, facts, account.account_id)
+    rows += if_verified if verified else [SessionClosed(token)] if last_one else []
+    change = Change(f"user_mfa:{account.account_id}", version, facts, account.partner_id)
+    position = s.store.append(change, origin=caller.origin(), rows=[*_guarded(caller), *rows])
+    if not verified:
+        raise CodeNotAccepted(challenge_ended=last_one)
+    return position
+
+
+def _guarded(caller: Caller) -> list[SessionStands | StillAllowed]:
+    account = caller.person()
+    return [SessionStands(caller.sign_in()[0]), StillAllowed(account.account_id, account.generations)]

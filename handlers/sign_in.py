@@ -1,0 +1,179 @@
+"""From nobody to the dashboard: password, account, and what the account's MFA asks for."""
+
+from domain.facts import Purpose, SignInLocked, SignInUnlocked
+from domain.kernel import Refused
+from domain.requirement import LoginStep, login_step
+from handlers.callers import Caller, TooManyTries, decided_again, mfa_of, needed_of
+from handlers.limits import LINK_BY_NETWORK, PASSWORD_ELSEWHERE, PASSWORD_IN_A_ROW
+from handlers.ports import AccountEntry, Change, Link, LinkUsed, Sockets, StillAllowed
+from handlers.sessions import (
+    Progress,
+    State,
+    device_cookie,
+    judged,
+    known_device,
+    next_step,
+    password_tries,
+    session_for,
+    store_code_try,
+)
+from handlers.shapes import Code, Command, Id, LinkSecret, MailAddress, Password, mail_key
+
+
+class WrongCredentials(Refused):
+    """Address or password is not right, or the account may not sign in; which of them is not said."""
+
+
+class NoSuchChoice(Refused):
+    """That account is none of those behind the proved password."""
+
+
+class SignIn(Command):
+    """Prove the password."""
+
+    email: MailAddress
+    password: Password
+
+
+def sign_in(command: SignIn, caller: Caller, s: Sockets) -> Progress:
+    """Compare the password, once each try is counted, and lead to the account, or to the choice of one."""
+    key = mail_key(command.email)
+    own, network = password_tries(caller, key, s)
+    untrusted = not known_device(caller, key, s)
+    in_a_row = [(PASSWORD_IN_A_ROW, s.keys.digest("mail", key))] if untrusted else []
+    reservation = s.throttle.reserve(*own, *in_a_row, *network, now=caller.at)
+    if not reservation.admitted:
+        raise TooManyTries(until=reservation.retry_at.isoformat() if reservation.retry_at else None)
+    accounts = _accounts_behind(key, command.password, s)
+    if not accounts:
+        if untrusted and reservation.last:
+            _lock_sign_in(key, reservation.last, caller, s)
+        raise WrongCredentials
+    s.throttle.clear(*own, (PASSWORD_IN_A_ROW, s.keys.digest("mail", key)))
+    s.throttle.refund(*network)
+    if len(accounts) == 1:
+        return _enter(accounts[0], caller, s)
+    choices = tuple(account.account_id for account in accounts)
+    step = next_step(caller, s, session_for(State.IDENTIFIED, None, caller, s, choices=choices))
+    s.sessions.save(step.row)
+    return step.done(None)
+
+
+def _accounts_behind(key: str, password: str, s: Sockets) -> list[AccountEntry]:
+    """Return the accounts that this password opens. An unknown address takes as long as a known one."""
+    credentials = s.people.credentials(key)
+    right = [each.credential_id for each in credentials if s.passwords.matches(password, each.password_hash)]
+    if not credentials:
+        s.passwords.matches(password, None)
+    return list(s.people.accounts_behind(key, right)) if right else []
+
+
+def _lock_sign_in(key: str, last: tuple[str, ...], caller: Caller, s: Sockets) -> None:
+    """Tell the person that unknown devices have to wait, once for each lock, with a link that opens it at once."""
+    account = s.people.account_with(key)
+    if account is None or not {PASSWORD_ELSEWHERE.name, PASSWORD_IN_A_ROW.name} & set(last):
+        return
+    state = s.throttle.reserve((PASSWORD_ELSEWHERE, s.keys.digest("mail", key)), now=caller.at)
+    until = None if PASSWORD_IN_A_ROW.name in last else state.retry_at
+    fact = SignInLocked(until=until, unlock_id=s.chance.new_id())
+    stream = f"account:{account.account_id}"
+
+    def append() -> int:
+        version = s.store.load(stream, lambda count, _: count + 1, 0)[1]
+        return s.store.append(Change(stream, version, [fact], account.partner_id), origin=caller.origin())
+
+    decided_again(append)
+
+
+class SelectAccount(Command):
+    """Choose one of the accounts behind the proved password."""
+
+    account_id: Id
+
+
+def select_account(command: SelectAccount, caller: Caller, s: Sockets) -> Progress:
+    """Go on as the chosen account; the code that may follow belongs to it alone."""
+    _, session = caller.sign_in()
+    if command.account_id not in session.choices:
+        raise NoSuchChoice
+    account = s.people.account(command.account_id)
+    if account is None or account.disabled:
+        raise NoSuchChoice
+    return _enter(account, caller, s)
+
+
+def _enter(account: AccountEntry, caller: Caller, s: Sockets) -> Progress:
+    """Open the session that the account's MFA and its partner's policy lead to."""
+    mfa, _ = mfa_of(account.account_id, s)
+    needed, _ = needed_of(account, s)
+    state = {
+        LoginStep.CODE: State.MFA_CODE_REQUIRED,
+        LoginStep.SETUP: State.MFA_SETUP_REQUIRED,
+        LoginStep.DASHBOARD: State.SIGNED_IN,
+    }[login_step(mfa, needed)]
+    done = state is State.SIGNED_IN
+    step = next_step(caller, s, session_for(state, account, caller, s, required_level=1 if done else 2))
+    s.sessions.save(StillAllowed(account.account_id, account.generations), step.row)
+    return step.done(account, device=device_cookie(caller, mail_key(account.mail_address), s) if done else None)
+
+
+class EnterCode(Command):
+    """Give the code of the authenticator app."""
+
+    code: Code
+
+
+def enter_code(command: EnterCode, caller: Caller, s: Sockets) -> Progress:
+    """Judge the code and open the dashboard: fact and session in one transaction, before anybody hears of it."""
+    account = caller.person()
+
+    def decide() -> Progress:
+        mfa, version = mfa_of(account.account_id, s)
+        facts = judged(command.code, Purpose.SIGN_IN, mfa, caller, s)
+        step = next_step(caller, s, session_for(State.SIGNED_IN, account, caller, s, level=2, required_level=2))
+        position = store_code_try(facts, mfa, version, caller, s, [step.row])
+        return step.done(account, position, device_cookie(caller, mail_key(account.mail_address), s))
+
+    return decided_again(decide)
+
+
+class LinkRefused(Refused):
+    """The link was used, replaced, has run out, or never was."""
+
+
+def open_link(link_id: str, secret: str, caller: Caller, s: Sockets) -> Link:
+    """Return a mailed link whose secret is right. Each try is counted before it is compared."""
+    if not s.throttle.reserve((LINK_BY_NETWORK, caller.network), now=caller.at).admitted:
+        raise TooManyTries
+    link = s.links.find(link_id)
+    offered = s.keys.digest("link hash", secret)
+    if link is None or not s.links.reserve(link_id) or offered != link.secret_hash:
+        raise LinkRefused
+    s.throttle.refund((LINK_BY_NETWORK, caller.network))
+    s.links.spare(link_id)
+    return link
+
+
+class UnlockSignIn(Command):
+    """Open sign-in from unknown devices by the mailed link."""
+
+    secret: LinkSecret
+
+
+def unlock_sign_in(link_id: str, command: UnlockSignIn, caller: Caller, s: Sockets) -> int:
+    """Clear the password locks of an address whose owner reads its mail."""
+    link = open_link(link_id, command.secret, caller, s)
+    account = s.people.account(link.account_id)
+    if account is None:
+        raise LinkRefused
+    stream = f"account:{account.account_id}"
+
+    def append() -> int:
+        version = s.store.load(stream, lambda count, _: count + 1, 0)[1]
+        change = Change(stream, version, [SignInUnlocked()], account.partner_id)
+        return s.store.append(change, origin=caller.origin(), rows=[LinkUsed(link_id)])
+
+    position = decided_again(append)
+    address = s.keys.digest("mail", mail_key(account.mail_address))
+    s.throttle.clear((PASSWORD_ELSEWHERE, address), (PASSWORD_IN_A_ROW, address))
+    return position
