@@ -151,5 +151,3 @@ def evolve_account(account: Account, fact: Fact) -> Account:
             return replace(account, disabled=True, erased=True)
         case _:
             return account
-
-

@@ -62,7 +62,7 @@ class Guesses:
         if may_die and self.net + 1 >= CODES_BEFORE_DEAD:
             return [Locked(until=None)]
         if len(self.in_a_row) + 1 >= CODES_BEFORE_LOCK:
-            return [Locked(until=at + min(FIRST_LOCK * 2**self.locks, LONGEST_LOCK))]
+            return [Locked(until=at + FIRST_LOCK * min(2**self.locks, LONGEST_LOCK // FIRST_LOCK))]
         return []
 
     def forgives(self, at: datetime) -> int:

@@ -40,16 +40,18 @@ class Notice:
     expires_at: datetime | None = None
 
 
-TOPICS = frozenset({
-    ResetRequested.TOPIC,
-    ResetConfirmed.TOPIC,
-    ResetMailRepeated.TOPIC,
-    Verified.TOPIC,
-    Disabled.TOPIC,
-    Locked.TOPIC,
-    SignInLocked.TOPIC,
-    Enforced.TOPIC,
-})
+TOPICS = frozenset(
+    {
+        ResetRequested.TOPIC,
+        ResetConfirmed.TOPIC,
+        ResetMailRepeated.TOPIC,
+        Verified.TOPIC,
+        Disabled.TOPIC,
+        Locked.TOPIC,
+        SignInLocked.TOPIC,
+        Enforced.TOPIC,
+    }
+)
 """The only facts that a notifier has to read."""
 
 

@@ -21,6 +21,7 @@ from handlers.ports import (
     Origin,
     Row,
     SecretsEnded,
+    Service,
     Session,
     SessionEnded,
     Sockets,
@@ -40,16 +41,6 @@ class TooManyTries(Refused):
 
 class StepUpRequired(Refused):
     """The password was given too long ago for this: give it again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A program of the portal, known by its token."""
-
-    token_id: str
-    scopes: frozenset[str]
-    partner_id: str
-    """The partner to which it is bound, ``*`` for all."""
 
 
 @dataclass(frozen=True, slots=True)

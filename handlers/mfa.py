@@ -121,7 +121,12 @@ def start_setup(command: StartSetup, caller: Caller, s: Sockets) -> ShownSecret:
         mfa, version = mfa_of(account.account_id, s)
         needs_mail = s.rules.reset_setup_needs_mail
         facts = mfa.start_setup(
-            setup_id=setup_id, secret_ref=ref, session=session.handle, mailed=mailed, needs_mail=needs_mail, at=caller.at
+            setup_id=setup_id,
+            secret_ref=ref,
+            session=session.handle,
+            mailed=mailed,
+            needs_mail=needs_mail,
+            at=caller.at,
         )
         place = {"tenant": account.partner_id, "account_id": account.account_id}
         rows = [*caller.guards(), SessionStands(token), s.vault.seal(**place, secret_ref=ref, secret=secret)]
@@ -130,9 +135,7 @@ def start_setup(command: StartSetup, caller: Caller, s: Sockets) -> ShownSecret:
         return s.store.append(change, origin=caller.origin(), rows=rows)
 
     position = decided_again(decide)
-    uri = otpauth_uri(
-        secret, issuer=s.rules.issuer, partner=account.partner_name, mail_address=account.mail_address
-    )
+    uri = otpauth_uri(secret, issuer=s.rules.issuer, partner=account.partner_name, mail_address=account.mail_address)
     return ShownSecret(secret, uri, position)
 
 

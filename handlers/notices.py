@@ -60,11 +60,25 @@ def react(envelope: Envelope, s: Sockets, queue: MailQueue) -> int:
     rows: list[Row] = [MessageProcessed(CONSUMER, message_id)]
     for account_id in people:
         mail_id = str(uuid.uuid5(_MAILS, f"{envelope.position}|{notice.kind}|{account_id}"))
-        link = {"link_id": notice.link_id, "expires_at": notice.expires_at}
-        fact = MailOwed(kind=notice.kind, account_id=account_id, because=envelope.position, **link)
+        mail = QueuedMail(
+            mail_id=mail_id,
+            kind=notice.kind,
+            account_id=account_id,
+            tenant=envelope.tenant,
+            because=envelope.position,
+            link_id=notice.link_id,
+            expires_at=notice.expires_at,
+            owed_at=envelope.at,
+        )
+        fact = MailOwed(
+            kind=mail.kind,
+            account_id=account_id,
+            because=mail.because,
+            link_id=mail.link_id,
+            expires_at=mail.expires_at,
+        )
         changes.append(Change(f"mail:{mail_id}", 0, [fact], envelope.tenant))
-        place = {"account_id": account_id, "tenant": envelope.tenant, "because": envelope.position}
-        rows.append(QueuedMail(mail_id=mail_id, kind=notice.kind, owed_at=envelope.at, **place, **link))
+        rows.append(mail)
     try:
         s.store.append(*changes, origin=_origin(f"react:{message_id}", at, envelope.correlation_id), rows=rows)
     except Conflict:
@@ -126,5 +140,3 @@ def _append(mail: QueuedMail, fact: Fact, row: Row, s: Sockets, actor: str = "sy
 
 def _origin(command_id: str, at: datetime, correlation_id: str) -> Origin:
     return Origin(actor="system", command_id=command_id, at=at, correlation_id=correlation_id)
-
-

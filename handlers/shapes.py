@@ -36,7 +36,9 @@ def _mail_address(text: str) -> str:
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=_ID)]
 """An id of the caller's own: letters, digits and ``._@-``."""
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), AfterValidator(_printable)]
+Name = Annotated[
+    str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), AfterValidator(_printable)
+]
 MailAddress = Annotated[str, StringConstraints(max_length=MAIL_ADDRESS_CHARACTERS), AfterValidator(_mail_address)]
 Password = Annotated[str, StringConstraints(min_length=1, max_length=PASSWORD_CHARACTERS), AfterValidator(_without_nul)]
 Code = Annotated[str, StringConstraints(min_length=6, max_length=20)]

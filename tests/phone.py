@@ -14,14 +14,16 @@ def code_at(setup_key: str, at: float | None = None) -> str:
     Asks oathtool where it is installed, and else the implementation below. It never touches domain code, so that a
     mistake there cannot confirm itself here.
     """
-    key, moment = setup_key.replace(" ", "").upper(), int(time.time() if at is None else at)
+    key, moment = setup_key.replace(" ", "").replace("-", "").upper(), int(time.time() if at is None else at)
     return by_oathtool(key, moment) if shutil.which("oathtool") else by_the_rfc(key, moment)
 
 
 def by_oathtool(key: str, moment: int) -> str:
-    """Return the code by OATH Toolkit, which shares nothing with Python."""
-    asked = ["oathtool", "--totp", "-b", key, "-N", f"@{moment}"]
-    return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+    """Return the code by OATH Toolkit, which shares nothing with Python. No process list shows the key."""
+    asked = ["oathtool", "--totp", "-b", "-N", f"@{moment}", "-"]
+    return subprocess.run(
+        asked, input=f"{key}\n", capture_output=True, text=True, check=True, timeout=30
+    ).stdout.strip()
 
 
 def by_the_rfc(key: str, moment: int) -> str:

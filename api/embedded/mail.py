@@ -130,7 +130,7 @@ class Folder:
         mail_id = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
         torn = self.path / f"{mail_id}.tmp"
         with open(torn, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as out:
-            out.write(b"".join(_envelope_lines(envelope)) + bytes(envelope.content or b""))
+            out.write(b"".join(_envelope_lines(envelope)) + _as_bytes(envelope.content))
             out.flush()
             os.fsync(out.fileno())
         torn.rename(self.path / f"{mail_id}.eml")
@@ -188,3 +188,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+def _as_bytes(content: bytes | str | None) -> bytes:
+    return content.encode() if isinstance(content, str) else content or b""

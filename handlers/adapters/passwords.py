@@ -45,6 +45,7 @@ class Argon2Passwords:
         """Say whether the password is right; without a hash it takes as long and says no. Raises Unavailable."""
         with self._core():
             try:
-                return self._hasher.verify(password_hash or self._nobodys, password) and password_hash is not None
+                self._hasher.verify(password_hash or self._nobodys, password)
             except (VerificationError, InvalidHashError):
                 return False
+        return password_hash is not None

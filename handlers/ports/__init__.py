@@ -2,11 +2,32 @@
 
 from handlers.ports.log import Change, Conflict, EventStore, Known, Origin, Row, Unavailable
 from handlers.ports.machine import Chance, Clock, Rules, Sockets
-from handlers.ports.mail import Broker, Mail, MailDelayed, MailQueue, MailRefused, MailReturned, MailSettled, Mailer, MessageProcessed, QueuedMail
-from handlers.ports.people import AccountEntry, AddressTaken, Credential, PasswordKept, People, PersonErased, PersonKept, StillAllowed
+from handlers.ports.mail import (
+    Broker,
+    Mail,
+    MailDelayed,
+    Mailer,
+    MailQueue,
+    MailRefused,
+    MailReturned,
+    MailSettled,
+    MessageProcessed,
+    QueuedMail,
+)
+from handlers.ports.people import (
+    AccountEntry,
+    AddressTaken,
+    Credential,
+    PasswordKept,
+    People,
+    PersonErased,
+    PersonKept,
+    Service,
+    StillAllowed,
+)
 from handlers.ports.secrets import Keys, Passwords, SecretKept, SecretsEnded, Unreadable, Vault
-from handlers.ports.sessions import Session, SessionClosed, SessionEnded, SessionStands, SessionOpened, Sessions
-from handlers.ports.throttle import Limit, Link, LinkUsed, Links, Reservation, Throttle
+from handlers.ports.sessions import Session, SessionClosed, SessionEnded, SessionOpened, Sessions, SessionStands
+from handlers.ports.throttle import Limit, Link, Links, LinkUsed, Reservation, Throttle
 
 __all__ = [
     "AccountEntry",
@@ -44,11 +65,12 @@ __all__ = [
     "Rules",
     "SecretKept",
     "SecretsEnded",
+    "Service",
     "Session",
     "SessionClosed",
     "SessionEnded",
-    "SessionStands",
     "SessionOpened",
+    "SessionStands",
     "Sessions",
     "Sockets",
     "StillAllowed",

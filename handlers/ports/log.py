@@ -59,9 +59,7 @@ class Known:
 class EventStore(Protocol):
     """The one log."""
 
-    def load(
-        self, stream: str, evolve: Callable[[State, Fact], State], initial: State
-    ) -> tuple[State, int]:
+    def load(self, stream: str, evolve: Callable[[State, Fact], State], initial: State) -> tuple[State, int]:
         """Return the stream's state and version; the initial state and 0 for a stream without facts."""
 
     def append(

@@ -101,7 +101,18 @@ class PasswordKept(Row):
 @dataclass(frozen=True, slots=True)
 class StillAllowed(Row):
     """The account's role, place and sessions are as they were when the wish was allowed, seen before anything is stored;
-    else SessionEnded."""
+    else SessionEnded.
+    """
 
     account_id: str
     generations: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A program of the portal, known by its token."""
+
+    token_id: str
+    scopes: frozenset[str]
+    partner_id: str
+    """The partner to which it is bound, ``*`` for all."""

@@ -91,7 +91,9 @@ def _directory(envelope: Envelope, fact: Fact) -> list[tuple[str, tuple[object, 
 def _account(subject: str, fact: Fact) -> list[tuple[str, tuple[object, ...]]]:
     match fact:
         case AccountRegistered():
-            insert = "INSERT INTO account_access (account_id, partner_id, organization_id, role) VALUES (%s, %s, %s, %s)"
+            insert = (
+                "INSERT INTO account_access (account_id, partner_id, organization_id, role) VALUES (%s, %s, %s, %s)"
+            )
             return [(insert, (subject, fact.partner_id, fact.organization_id, fact.role.value))]
         case AccountMoved():
             update = "UPDATE account_access SET organization_id = %s, role = %s WHERE account_id = %s"

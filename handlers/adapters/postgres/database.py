@@ -10,6 +10,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from handlers.ports import Unavailable
 
+
 class Database:
     """A pool of connections. Every failure to answer is Unavailable, and nothing is let in."""
 

@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import psycopg
 from eventsourcing.application import AggregateNotFoundError, Application
 from eventsourcing.persistence import (
     ApplicationRecorder,
+    InfrastructureFactory,
     IntegrityError,
+    InterfaceError,
     Mapper,
     Notification,
-    PersistenceError,
+    OperationalError,
     StoredEvent,
 )
 from eventsourcing.utils import Environment
@@ -20,10 +22,15 @@ from eventsourcing.utils import Environment
 from domain.kernel import FACTS, Envelope, Fact
 from handlers.adapters.postgres.migrate import library_environment
 from handlers.adapters.postgres.recorder import Factory
-from handlers.ports import AddressTaken, Change, Conflict, Known, Origin, Row, State, Unavailable
+from handlers.ports import AddressTaken, Change, Conflict, Known, Origin, Row, Unavailable
+from handlers.ports.log import State
+
+Answer = TypeVar("Answer")
 
 UPCASTS: dict[str, Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]] = {}
 """For each older versioned topic: its fact as data, to the next versioned topic and that fact as data."""
+_SILENCE = (InterfaceError, OperationalError)
+"""How the library says that the database did not answer, or that the answer was lost."""
 _LOST_ANSWERS = 3
 """How often an append whose answer was lost is asked again, under its own command id."""
 
@@ -76,7 +83,7 @@ class Log(Application[str]):
         """Take the settings from the arguments alone, never from the process."""
         return Environment(name, dict(env or {}))
 
-    def construct_factory(self, env: Environment) -> Factory:
+    def construct_factory(self, env: Environment) -> InfrastructureFactory[Any]:
         """Use our recorder."""
         return Factory(env)
 
@@ -95,8 +102,8 @@ class PostgresEventStore:
     @staticmethod
     def create_tables(url: str) -> None:
         """Make the library's tables; only the migration does this, as the owner of the database."""
-        with Log({**library_environment(url), "CREATE_TABLE": "yes"}):
-            pass
+        with Log({**library_environment(url), "CREATE_TABLE": "yes"}) as log:
+            log.factory.tracking_recorder()
 
     def close(self) -> None:
         """Let the connections go."""
@@ -112,11 +119,13 @@ class PostgresEventStore:
             return (state, version) if version else None
 
         try:
-            return self._log.repository.get(stream, projector_func=project)  # type: ignore[arg-type,return-value]
+            found: Any = self._log.repository.get(stream, projector_func=project)  # type: ignore[type-var]
         except AggregateNotFoundError:
             return initial, 0
-        except PersistenceError as error:
+        except _SILENCE as error:
             raise Unavailable("the log does not answer") from error
+        state, version = found
+        return state, version
 
     def append(
         self, *changes: Change, origin: Origin, rows: Sequence[Row] = (), unchanged: Sequence[tuple[str, int]] = ()
@@ -132,7 +141,7 @@ class PostgresEventStore:
                 )
             except IntegrityError as error:
                 return self._violated(error, origin)
-            except PersistenceError:
+            except _SILENCE:
                 continue
             return recordings[-1].notification.id
         raise Unavailable("the log does not answer")
@@ -154,7 +163,7 @@ class PostgresEventStore:
 
     def history(self, stream: str) -> Sequence[Envelope]:
         """Return all of one stream."""
-        return self._answer(lambda: list(self._log.events.get(stream)))
+        return self._answer(lambda: list(self._log.events.get(stream)))  # type: ignore[arg-type]
 
     def read(self, after: int, limit: int) -> Sequence[Envelope]:
         """Return the next envelopes of the whole log, in position order."""
@@ -180,10 +189,10 @@ class PostgresEventStore:
         return self._answer(self._recorder.max_notification_id) or 0
 
     @staticmethod
-    def _answer(ask: Callable[[], Any]) -> Any:
+    def _answer(ask: Callable[[], Answer]) -> Answer:
         try:
             return ask()
-        except PersistenceError as error:
+        except _SILENCE as error:
             raise Unavailable("the log does not answer") from error
 
 

@@ -1,10 +1,13 @@
 """Makes and upgrades the tables: numbered SQL files, each applied once, all in one transaction, by one process at a time."""
 
 from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import tuple_row
 
 _LOCK = 7_235_031
 """An advisory lock number of our own, so that two migrations wait for each other."""
@@ -21,7 +24,7 @@ def library_environment(url: str, *, pool_size: int = 4) -> dict[str, str]:
         "POSTGRES_PORT": str(parts.port or 5432),
         "POSTGRES_USER": unquote(parts.username or ""),
         "POSTGRES_PASSWORD": unquote(parts.password or ""),
-        "POSTGRES_ORIGINATOR_ID_TYPE": "text",
+        "ORIGINATOR_ID_TYPE": "text",
         "POSTGRES_POOL_SIZE": "1",
         "POSTGRES_MAX_OVERFLOW": str(pool_size - 1),
         "POSTGRES_CONNECT_TIMEOUT": "5",
@@ -32,16 +35,17 @@ def library_environment(url: str, *, pool_size: int = 4) -> dict[str, str]:
     }
 
 
-def pending(connection: psycopg.Connection) -> list[str]:
+def pending(connection: psycopg.Connection[Any]) -> list[str]:
     """Return the names of the migrations that this database has not seen."""
-    seen = connection.execute("SELECT to_regclass('schema_migration') IS NOT NULL").fetchone()
+    cursor = connection.cursor(row_factory=tuple_row)
+    seen = cursor.execute("SELECT to_regclass('schema_migration') IS NOT NULL").fetchone()
     applied = set()
     if seen and seen[0]:
-        applied = {name for (name,) in connection.execute("SELECT name FROM schema_migration")}
+        applied = {name for (name,) in cursor.execute("SELECT name FROM schema_migration")}
     return [path.name for path in _migrations() if path.name not in applied]
 
 
-def apply(connection: psycopg.Connection, *, app_role: str | None) -> list[str]:
+def apply(connection: psycopg.Connection[Any], *, app_role: str | None) -> list[str]:
     """Bring the tables up to date and let the application's role use them; return what was applied."""
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
@@ -58,12 +62,12 @@ def apply(connection: psycopg.Connection, *, app_role: str | None) -> list[str]:
     return todo
 
 
-def _migrations() -> list:  # type: ignore[type-arg]
+def _migrations() -> list[Traversable]:
     folder = files("handlers.adapters.postgres") / "migrations"
     return sorted((path for path in folder.iterdir() if path.name.endswith(".sql")), key=lambda path: path.name)
 
 
-def _grant(connection: psycopg.Connection, app_role: str) -> None:
+def _grant(connection: psycopg.Connection[Any], app_role: str) -> None:
     """Let the application add and read facts, lock their table, and work on all other tables."""
     role = sql.Identifier(app_role)
     for statement in (

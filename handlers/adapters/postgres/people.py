@@ -72,11 +72,15 @@ class PostgresPeople:
     def accounts_behind(self, mail_key: str, credential_ids: Sequence[str]) -> Sequence[AccountEntry]:
         """Return the open accounts with this mail address and one of these passwords, in the order of their names."""
         condition = "n.mail_key = %s AND n.credential_id = ANY(%s::uuid[]) AND NOT a.disabled"
-        return self._entries(f"{condition} ORDER BY p.name, o.name NULLS FIRST, a.account_id", mail_key, list(credential_ids))
+        return self._entries(
+            f"{condition} ORDER BY p.name, o.name NULLS FIRST, a.account_id", mail_key, list(credential_ids)
+        )
 
     def account_with(self, mail_key: str) -> AccountEntry | None:
         """Return the first account with this mail address, whatever its password."""
-        return next(iter(self._entries("n.mail_key = %s AND NOT a.disabled ORDER BY a.account_id LIMIT 1", mail_key)), None)
+        return next(
+            iter(self._entries("n.mail_key = %s AND NOT a.disabled ORDER BY a.account_id LIMIT 1", mail_key)), None
+        )
 
     def administrators(self, partner_id: str) -> Sequence[str]:
         """Return the ids of the partner's open owner, super admin and admin accounts."""

@@ -1,0 +1,156 @@
+"""Plugs into sockets: the one place that knows which plug goes where."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+from eventsourcing.postgres import PostgresDatastore
+from nats.aio.client import Client
+
+from api.settings import BadSetting, Settings
+from handlers.adapters import broker
+from handlers.adapters.broker import NOTIFIER, STREAM, NatsBroker, envelope_of
+from handlers.adapters.keyring import DerivedKeys, Keyring
+from handlers.adapters.machine import SystemChance, SystemClock
+from handlers.adapters.mailer import SmtpMailer
+from handlers.adapters.passwords import Argon2Passwords
+from handlers.adapters.postgres import migrate as migrations
+from handlers.adapters.postgres.database import Database
+from handlers.adapters.postgres.event_store import PostgresEventStore
+from handlers.adapters.postgres.mail_queue import PostgresMailQueue, PostgresRelayPosition
+from handlers.adapters.postgres.people import PostgresPeople
+from handlers.adapters.postgres.service_tokens import PostgresServiceTokens
+from handlers.adapters.postgres.sessions import PostgresSessions
+from handlers.adapters.postgres.throttle import PostgresLinks, PostgresThrottle
+from handlers.adapters.vault import SealedVault
+from handlers.ports import Clock, Rules, Sockets
+from handlers.relay import RETENTION
+from projections.runner import Projector
+
+MUST_BE_ON = ("fsync", "full_page_writes", "synchronous_commit")
+"""PostgreSQL settings without which an acknowledged fact could be lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watchword:
+    """One process's plugs."""
+
+    settings: Settings
+    database: Database
+    store: PostgresEventStore
+    sockets: Sockets
+    queue: PostgresMailQueue
+    tokens: PostgresServiceTokens
+    vault: SealedVault
+    keyring: Keyring
+    relay_position: PostgresRelayPosition
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self.store.close()
+        self.database.close()
+
+
+def ensure_kek(path: Path) -> None:
+    """Make the key file if there is none."""
+    Keyring.create(path)
+
+
+def build(settings: Settings, *, clock: Clock | None = None, pool_size: int = 8) -> Watchword:
+    """Plug everything in. Called after the process has started: pools do not survive a fork."""
+    url = settings.need("database_url")
+    keyring = Keyring(settings.kek_file)
+    database = Database(url, pool_size=pool_size)
+    store = PostgresEventStore(url, pool_size=pool_size)
+    vault = SealedVault(database, keyring)
+    keys = DerivedKeys(keyring)
+    rules = Rules(reset_setup_needs_mail=settings.reset_setup_needs_mail, public_url=settings.public_url)
+    sockets = Sockets(
+        store=store,
+        people=PostgresPeople(database),
+        vault=vault,
+        passwords=Argon2Passwords(),
+        keys=keys,
+        sessions=PostgresSessions(database),
+        throttle=PostgresThrottle(database),
+        links=PostgresLinks(database),
+        clock=clock or SystemClock(),
+        chance=SystemChance(),
+        rules=rules,
+    )
+    return Watchword(
+        settings=settings,
+        database=database,
+        store=store,
+        sockets=sockets,
+        queue=PostgresMailQueue(database),
+        tokens=PostgresServiceTokens(database, keys),
+        vault=vault,
+        keyring=keyring,
+        relay_position=PostgresRelayPosition(database),
+    )
+
+
+def mailer(settings: Settings) -> SmtpMailer:
+    """Return the way to the mail server."""
+    return SmtpMailer(settings.need("smtp_url"), sender=settings.mail_from)
+
+
+def projector(watchword: Watchword) -> Projector:
+    """Return the follower that keeps the views."""
+    environment = migrations.library_environment(watchword.settings.need("database_url"), pool_size=2)
+    datastore = PostgresDatastore(
+        dbname=environment["POSTGRES_DBNAME"],
+        host=environment["POSTGRES_HOST"],
+        port=environment["POSTGRES_PORT"],
+        user=environment["POSTGRES_USER"],
+        password=environment["POSTGRES_PASSWORD"],
+        originator_id_type="text",
+        pre_ping=True,
+    )
+    return Projector(datastore, watchword.store.read)
+
+
+def migrate(settings: Settings) -> list[str]:
+    """Bring the database up to date, as its owner, and let the application's role use it; return what was applied."""
+    app_url = settings.need("database_url")
+    url = settings.admin_database_url or app_url
+    app_role = None if url == app_url else urlsplit(app_url).username
+    with psycopg.connect(url, autocommit=True) as connection:
+        for name in MUST_BE_ON:
+            row = connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
+            if row and row[0] == "off":
+                raise BadSetting(
+                    f"PostgreSQL runs with {name} off, so an acknowledged fact could be lost: switch it on"
+                )
+        PostgresEventStore.create_tables(url)
+        return migrations.apply(connection, app_role=app_role)
+
+
+def pending_migrations(connection: psycopg.Connection[Any]) -> list[str]:
+    """Return what `watchword migrate` has not applied to this database yet."""
+    return migrations.pending(connection)
+
+
+async def stream(settings: Settings) -> tuple[Client, NatsBroker]:
+    """Connect to the message stream, and make the stream and the notifier's consumer if they are not there."""
+    client = await broker.connect(settings.need("nats_url"))
+    await broker.declare(client.jetstream(), retention_seconds=RETENTION.total_seconds())
+    return client, NatsBroker(client, source=settings.public_url)
+
+
+__all__ = [
+    "NOTIFIER",
+    "STREAM",
+    "Watchword",
+    "build",
+    "ensure_kek",
+    "envelope_of",
+    "mailer",
+    "migrate",
+    "pending_migrations",
+    "projector",
+    "stream",
+]

@@ -1,0 +1,87 @@
+"""The demo directory: two distributors, a reseller, two sub-resellers, and people in every role."""
+
+import json
+import os
+import secrets
+import tempfile
+from pathlib import Path
+
+from api.bootstrap import Watchword
+from api.cli.importing import take_file
+
+DOMAIN = "example.org"
+_WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron", "inlet", "juniper", "kelp", "linden")
+_ROLES = ("owner", "super_admin", "admin", "support", "auditor")
+
+PARTNERS = (
+    ("north", "North Distribution", "distributor", None),
+    ("south", "South Distribution", "distributor", None),
+    ("river", "River Reselling", "reseller", None),
+    ("brook", "Brook Partners", "sub_reseller", "north"),
+    ("creek", "Creek Partners", "sub_reseller", "north"),
+)
+ORGANIZATIONS = (
+    ("harbor-dental", "Harbor Dental", "north"),
+    ("summit-law", "Summit Law", "north"),
+    ("valley-school", "Valley School", "south"),
+    ("stone-bakery", "Stone Bakery", "river"),
+    ("meadow-clinic", "Meadow Clinic", "brook"),
+    ("orchard-cafe", "Orchard Café", "creek"),
+)
+
+
+def load_demo(watchword: Watchword) -> str:
+    """Load the demo directory once, and return who can sign in. The password is random and the same for everybody."""
+    words = watchword.settings.data_dir / "demo.txt"
+    if words.exists():
+        return words.read_text()
+    if watchword.database.one("SELECT FROM partner_access LIMIT 1"):
+        return "The database has a directory of its own: the demo is left out."
+    password = "-".join(secrets.choice(_WORDS) for _ in range(5))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "demo.jsonl"
+        path.write_text("\n".join(json.dumps(line) for line in _lines(password)))
+        result = take_file(path, watchword)
+    if result.errors:
+        raise RuntimeError(f"the demo directory is broken: {result.errors[0]}")
+    text = _who_can_sign_in(password)
+    words.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(words, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    return text
+
+
+def _lines(password: str) -> list[dict[str, dict[str, str]]]:
+    lines: list[dict[str, dict[str, str]]] = []
+    for id_, name, kind, parent in PARTNERS:
+        lines.append({"partner": {"id": id_, "name": name, "type": kind, **({"parent": parent} if parent else {})}})
+    lines += [{"organization": {"id": id_, "name": name, "partner": partner}} for id_, name, partner in ORGANIZATIONS]
+    lines += [{"account": {**account, "password": password}} for account in accounts()]
+    return lines
+
+
+def accounts() -> list[dict[str, str]]:
+    """Return the demo's accounts: each role at each partner, one person in each organization, and one with three accounts."""
+    people = []
+    for partner, name, _, _ in PARTNERS:
+        for role in _ROLES:
+            person = {"id": f"{partner}-{role}", "email": f"{role.replace('_', '-')}@{partner}.{DOMAIN}"}
+            people.append(
+                {**person, "name": f"{role.replace('_', ' ').title()} of {name}", "partner": partner, "role": role}
+            )
+    for id_, name, _ in ORGANIZATIONS:
+        person = {"id": f"{id_}-user", "email": f"user@{id_}.{DOMAIN}", "name": f"User of {name}"}
+        people.append({**person, "organization": id_, "role": "end_user"})
+    robin = {"email": f"robin@{DOMAIN}", "name": "Robin Three-Hats"}
+    people.append({"id": "robin-north", **robin, "partner": "north", "role": "admin"})
+    people.append({"id": "robin-river", **robin, "partner": "river", "role": "owner"})
+    people.append({"id": "robin-summit", **robin, "organization": "summit-law", "role": "end_user"})
+    return people
+
+
+def _who_can_sign_in(password: str) -> str:
+    lines = ["Who can sign in (the demo directory):", "", f"  password of everybody: {password}", ""]
+    for account in accounts():
+        place = account.get("partner") or account["organization"]
+        lines.append(f"  {account['email']:36} {account['role']:12} of {place}")
+    return "\n".join(lines) + "\n"

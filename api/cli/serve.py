@@ -1,0 +1,108 @@
+"""``watchword run | web | relay | projector | worker``: what serves."""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+
+import psycopg
+import typer
+import uvicorn
+
+from api.bootstrap import build, projector, stream
+from api.children import watch_parent
+from api.settings import Settings, read
+from api.supervisor import run as run_all
+from handlers.relay import Relay
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    for command in (run, web, relay, project, worker):
+        app.command("projector" if command is project else None)(command)
+
+
+def _child() -> Settings:
+    """Return the settings of one program; a supervised one ends with its supervisor."""
+    supervisor = os.environ.get("WATCHWORD_SUPERVISED")
+    if supervisor:
+        watch_parent(int(supervisor))
+    return read()
+
+
+def run() -> None:
+    """Run everything on this machine, as `make run` does."""
+    sys.exit(run_all(read(ask_running=False)))
+
+
+def web() -> None:
+    """Serve the JSON API and the pages."""
+    settings = _child()
+    uvicorn.run(
+        "api.web:create_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.web_processes,
+        timeout_graceful_shutdown=2,
+        server_header=False,
+        access_log=False,
+        proxy_headers=False,
+    )
+
+
+def worker() -> None:
+    """React to facts, and send the mails that they call for."""
+    from api.worker import create_worker  # noqa: PLC0415 FastStream is needed here alone, and slow to import
+
+    watchword = build(_child(), pool_size=6)
+    asyncio.run(create_worker(watchword).run())
+
+
+def project() -> None:
+    """Keep the views in step with the log."""
+    settings = _child()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    watchword = build(settings, pool_size=2)
+    projector(watchword).follow(settings.need("database_url"), stop)
+
+
+_RELAY_LOCK = 7_235_032
+"""One relay at a time; a second one waits to take over."""
+
+
+def relay() -> None:
+    """Publish each fact to the message stream."""
+    settings = _child()
+    asyncio.run(_relay(settings))
+
+
+async def _relay(settings: Settings) -> None:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: task and task.cancel())
+    watchword = build(settings, pool_size=2)
+    url = settings.need("database_url")
+    try:
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as listener:
+            await listener.execute("SELECT pg_advisory_lock(%s)", (_RELAY_LOCK,))
+            await listener.execute("LISTEN stored_events")
+            client, broker = await stream(settings)
+
+            async def woken() -> None:
+                async for _ in listener.notifies(timeout=1, stop_after=1):
+                    pass
+
+            try:
+                await Relay(watchword.store, broker, watchword.relay_position).follow(
+                    woken, watchword.sockets.clock.now
+                )
+            finally:
+                await client.close()
+    except asyncio.CancelledError:
+        return
+    finally:
+        watchword.close()

@@ -1,0 +1,229 @@
+"""The one guard: who is asking, how far that sign-in has come, and whether this route is open to it."""
+
+import hashlib
+import hmac
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute, Mount
+
+from api.bootstrap import Watchword
+from api.refusals import CrossSite, KeyReused, NotAmongThese, NotYet, ViewBehind
+from api.walls import network, prefix
+from handlers.callers import Caller
+from handlers.ports import Known, SessionEnded, Sockets
+from handlers.sessions import Progress, State, start_anonymous, token_hash
+from projections.runner import wait_for
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+DEVICE_SECONDS = 400 * 24 * 3600
+"""How long a browser remembers a device cookie: the most that browsers allow."""
+WAIT_SECONDS = 5.0
+"""How long a query waits for the position that it asks for."""
+
+ANYBODY = frozenset(State)
+SIGNED_IN = frozenset({State.SIGNED_IN})
+CHOOSING = frozenset({State.IDENTIFIED})
+GIVING_A_CODE = frozenset({State.MFA_CODE_REQUIRED})
+SETTING_UP = frozenset({State.MFA_SETUP_REQUIRED, State.SIGNED_IN})
+
+
+@dataclass(slots=True)
+class Asked:
+    """One request that was let in: who asks, and with what it is answered."""
+
+    caller: Caller
+    watchword: Watchword
+    response: Response
+    known: Known | None = None
+
+    @property
+    def s(self) -> Sockets:
+        """The sockets."""
+        return self.watchword.sockets
+
+    def once(self, wish: Callable[[], int]) -> int:
+        """Carry a command out, unless the same wish was carried out under the same idempotency key already."""
+        position = self.known.position if self.known else wish()
+        return self.at(position)
+
+    def at(self, position: int) -> int:
+        """Say the position in the answer's header too."""
+        self.response.headers["Watchword-Position"] = str(position)
+        return position
+
+    def proceed(self, progress: Progress) -> None:
+        """Put where the sign-in stands now into the cookies."""
+        if progress.position is not None:
+            self.at(progress.position)
+        if progress.token is not None:
+            set_cookie(self.response, self.watchword, "watchword", progress.token)
+        if progress.device is not None:
+            set_cookie(self.response, self.watchword, "watchword-device", progress.device, max_age=DEVICE_SECONDS)
+
+    def wait(self, min_position: int | None, *views: str) -> tuple[int, int]:
+        """Wait until the views have come to a position; return how far they have come, and how old that is in ms."""
+        database = self.watchword.database
+        for view in views if min_position else ():
+            if not wait_for(database.one, view, min_position or 0, WAIT_SECONDS):
+                raise ViewBehind
+        query = "SELECT min(notification_id) AS position FROM notification_tracking WHERE application_name = ANY(%s)"
+        position = (database.one(query, (list(views),)) or {}).get("position") or 0
+        ahead = self.s.store.read(position, 1)
+        lag = (self.caller.at - ahead[0].at).total_seconds() * 1000 if ahead else 0
+        return self.at(position), max(0, int(lag))
+
+
+class Admit:
+    """A route's declaration of whom it lets in. ``service``: the scope with which a program may come, None: none may."""
+
+    def __init__(self, states: Iterable[State], *, service: str | None = None, once: bool = False) -> None:
+        self.states = frozenset(states)
+        self.service = service
+        self.once = once
+
+    def __call__(self, request: Request, response: Response) -> Asked:
+        """Return who asks, or refuse."""
+        watchword: Watchword = request.app.state.watchword
+        caller = caller_of(request, watchword)
+        if caller.service is not None:
+            if self.service is None or self.service not in caller.service.scopes:
+                raise NotAmongThese
+        else:
+            self._admit_browser(request, caller, watchword)
+        return Asked(caller, watchword, response, self._known(request, caller, watchword))
+
+    def _admit_browser(self, request: Request, caller: Caller, watchword: Watchword) -> None:
+        state = State(caller.session.state) if caller.session else State.ANONYMOUS
+        if request.method not in SAFE_METHODS:
+            same_origin(request, watchword)
+            csrf_token_given(request, caller, watchword)
+        if state not in self.states:
+            if state is State.ANONYMOUS:
+                raise SessionEnded
+            raise NotYet(state=state.value)
+
+    def _known(self, request: Request, caller: Caller, watchword: Watchword) -> Known | None:
+        if not self.once or "idempotency-key" not in request.headers:
+            return None
+        known = watchword.store.known(caller.command_id)
+        if known is not None and known.fingerprint != caller.fingerprint:
+            raise KeyReused
+        return known
+
+
+def caller_of(request: Request, watchword: Watchword) -> Caller:
+    """Return who asks: a service by its token, a browser by its cookie, or nobody."""
+    s, state = watchword.sockets, request.scope["state"]
+    caller = Caller(
+        at=s.clock.now(),
+        command_id=s.chance.new_id(),
+        network=network(state["ip"]),
+        ip_prefix=prefix(state["ip"]),
+        correlation_id=state["correlation_id"],
+        device=one_cookie(request, cookie_name(watchword, "watchword-device")) or "",
+    )
+    authorization = request.headers.get("authorization")
+    if authorization is not None:
+        kind, _, token = authorization.partition(" ")
+        service = watchword.tokens.find(token.strip()) if kind.lower() == "bearer" else None
+        if service is None:
+            raise SessionEnded
+        caller = replace(caller, service=service)
+    elif cookie := one_cookie(request, cookie_name(watchword, "watchword")):
+        hashed = token_hash(cookie, s)
+        found = s.sessions.find(hashed, caller.at)
+        if found is not None:
+            caller = replace(caller, token_hash=hashed, session=found[0], account=found[1])
+    return _under_its_key(request, caller, s)
+
+
+def _under_its_key(request: Request, caller: Caller, s: Sockets) -> Caller:
+    """Give a wish with an idempotency key a command id that is the same each time."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return caller
+    whose = caller.session.handle if caller.session else caller.actor
+    asked = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + request.scope["state"]["body"])
+    command_id = s.keys.digest("idempotency", f"{whose}|{request.method}|{request.url.path}|{key}")
+    return replace(caller, command_id=command_id, fingerprint=asked.hexdigest())
+
+
+def same_origin(request: Request, watchword: Watchword) -> None:
+    """Refuse what another site made the browser send. Source: the product's security design, section 1."""
+    site = request.headers.get("sec-fetch-site")
+    origin = request.headers.get("origin")
+    if site is not None and site != "same-origin":
+        raise CrossSite
+    if origin is not None and origin != watchword.settings.public_url:
+        raise CrossSite
+    if site is None and origin is None:
+        raise CrossSite
+
+
+def csrf_token(caller_handle: str, s: Sockets) -> str:
+    """Return the token that a page of this sign-in sends back."""
+    return s.keys.digest("csrf", caller_handle)
+
+
+def csrf_token_given(request: Request, caller: Caller, watchword: Watchword) -> None:
+    """Refuse an unsafe request without the token of its own sign-in."""
+    if caller.session is None:
+        raise SessionEnded
+    given = request.headers.get("x-csrf-token", "")
+    if not hmac.compare_digest(given.encode(), csrf_token(caller.session.handle, watchword.sockets).encode()):
+        raise CrossSite
+
+
+def cookie_name(watchword: Watchword, name: str) -> str:
+    """Return the cookie's name; the prefix binds it to this host and to encrypted connections."""
+    return f"__Host-{name}" if watchword.settings.cookies_are_secure else name
+
+
+def one_cookie(request: Request, name: str) -> str | None:
+    """Return a cookie that was sent exactly once. Sent twice, it is nobody's: which of the two counts is not guessed."""
+    parts = [part.strip() for header in request.headers.getlist("cookie") for part in header.split(";")]
+    values = [part[len(name) + 1 :] for part in parts if part.startswith(f"{name}=")]
+    return values[0] if len(values) == 1 and 0 < len(values[0]) <= 512 and values[0].isascii() else None  # noqa: PLR2004
+
+
+def set_cookie(response: Response, watchword: Watchword, name: str, value: str, *, max_age: int | None = None) -> None:
+    """Set a cookie that no script reads; without an age it ends with the browser."""
+    response.set_cookie(
+        cookie_name(watchword, name),
+        value,
+        max_age=max_age,
+        path="/",
+        secure=watchword.settings.cookies_are_secure,
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def clear_cookie(response: Response, watchword: Watchword) -> None:
+    """Take the session cookie back."""
+    set_cookie(response, watchword, "watchword", "", max_age=0)
+
+
+def with_session(asked: Asked) -> Asked:
+    """Give a browser without a sign-in a pre-session."""
+    if asked.caller.session is not None or asked.caller.service is not None:
+        return asked
+    progress = start_anonymous(asked.caller, asked.s)
+    asked.proceed(progress)
+    asked.caller = replace(asked.caller, session=progress.session)
+    return asked
+
+
+def undeclared(routes: Iterable[BaseRoute]) -> list[str]:
+    """Return the routes that do not say whom they let in. One of them stops the start."""
+    missing: list[str] = []
+    for route in routes:
+        if isinstance(route, APIRoute):
+            declared = [each.call for each in route.dependant.dependencies if isinstance(each.call, Admit)]
+            missing += [] if declared or route.path in {"/healthz", "/readyz"} else [route.path]
+        elif isinstance(route, Mount):
+            missing += undeclared(route.routes)
+    return missing

@@ -1,0 +1,129 @@
+"""Errors as RFC 9457 problem details: a status, a reason, a sentence, and never what was entered."""
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from api.refusals import TABLE
+from domain.kernel import Refused
+from domain.totp import MalformedCode
+from handlers.ports import Unavailable, Unreadable
+
+_log = logging.getLogger("watchword.web")
+_RETRY_SECONDS = 2
+
+
+class FieldError(BaseModel):
+    """One field that is not as it should be."""
+
+    field: str = Field(examples=["email"])
+    message: str = Field(examples=["this is not a mail address such as name@example.org"])
+
+
+class Problem(BaseModel):
+    """What went wrong, for a program and for a person."""
+
+    type: str = Field(examples=["urn:watchword:refused:step_up_required"])
+    title: str
+    status: int
+    detail: str
+    reason: str = Field(description="The refusal's lasting name.", examples=["step_up_required"])
+    errors: list[FieldError] | None = None
+
+
+def problem(
+    status: int,
+    reason: str,
+    detail: str,
+    *,
+    errors: list[dict[str, str]] | None = None,
+    more: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """Return a problem as an answer."""
+    content: dict[str, Any] = {
+        "type": f"urn:watchword:refused:{reason}",
+        "title": reason.replace("_", " ").capitalize(),
+        "status": status,
+        "detail": detail,
+        "reason": reason,
+        **(more or {}),
+    }
+    if errors is not None:
+        content["errors"] = errors
+    return JSONResponse(content, status, headers=dict(headers or {}), media_type="application/problem+json")
+
+
+def of_refusal(refused: Refused) -> JSONResponse:
+    """Return the answer to a wish that broke a rule."""
+    said = TABLE[type(refused)]
+    headers = {}
+    until = refused.because.get("until")
+    if said.status in {429, 503}:
+        headers["Retry-After"] = str(_RETRY_SECONDS)
+        if isinstance(until, str):
+            left = (datetime.fromisoformat(until) - datetime.now(datetime.fromisoformat(until).tzinfo)).total_seconds()
+            headers["Retry-After"] = str(max(1, int(left) + 1))
+    more = {
+        key: value for key, value in refused.because.items() if value is not None and key not in {"reason", "state"}
+    }
+    reason = str(refused.because.get("state") or refused.reason())
+    return problem(said.status, reason, said.sentence, more=more, headers=headers)
+
+
+def of_bad_input(error: RequestValidationError) -> JSONResponse:
+    """Return which fields are wrong and why, without repeating what was entered."""
+    errors = [
+        {"field": ".".join(str(part) for part in each["loc"][1:]) or str(each["loc"][0]), "message": _message(each)}
+        for each in error.errors()
+    ]
+    detail = "Some of the input is not as it should be; nothing has changed."
+    return problem(422, "bad_input", detail, errors=errors)
+
+
+def _message(error: dict[str, Any]) -> str:
+    if error["type"] == "json_invalid":
+        return "this is not JSON"
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+def install(app: FastAPI) -> None:
+    """Teach the application to answer every error as a problem."""
+
+    @app.exception_handler(Refused)
+    def refused(_: Request, error: Refused) -> JSONResponse:
+        return of_refusal(error)
+
+    @app.exception_handler(RequestValidationError)
+    def bad_input(_: Request, error: RequestValidationError) -> JSONResponse:
+        return of_bad_input(error)
+
+    @app.exception_handler(MalformedCode)
+    def malformed_code(_: Request, error: MalformedCode) -> JSONResponse:
+        return problem(422, "bad_input", "Nothing has changed.", errors=[{"field": "code", "message": str(error)}])
+
+    @app.exception_handler(Unavailable)
+    def unavailable(_: Request, error: Unavailable) -> JSONResponse:
+        headers = {"Retry-After": str(_RETRY_SECONDS)}
+        return problem(503, "unavailable", f"Try again in a moment: {error}.", headers=headers)
+
+    @app.exception_handler(Unreadable)
+    def unreadable(_: Request, error: Unreadable) -> JSONResponse:
+        _log.critical("a sealed secret does not open: %s", error)
+        return problem(503, "secret_unreadable", "The operator has to look at the key vault.")
+
+    @app.exception_handler(HTTPException)
+    def http(_: Request, error: HTTPException) -> JSONResponse:
+        reason = {404: "not_found", 405: "method_not_allowed", 400: "bad_request"}.get(error.status_code, "refused")
+        return problem(error.status_code, reason, str(error.detail), headers=error.headers)
+
+    @app.exception_handler(Exception)
+    def unexpected(_: Request, error: Exception) -> JSONResponse:
+        return problem(500, "unexpected", "Something went wrong on our side; it has been noted.")

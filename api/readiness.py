@@ -1,0 +1,66 @@
+"""Is this deployment fit to serve: database, migrations, clock, message stream, views."""
+
+import asyncio
+import time
+from urllib.parse import urlsplit
+
+import psycopg
+
+from api.bootstrap import Watchword, pending_migrations
+from handlers.ports import Unavailable
+from projections.runner import VIEWS
+
+CLOCK_SECONDS = 2.0
+"""How far our clock may be from the database's. Source: the product's attack catalogue, CLK-03."""
+BEHIND_SECONDS = 60.0
+"""How far a view may be behind before this counts as unfit."""
+
+
+async def unfit(watchword: Watchword) -> dict[str, str]:
+    """Return what is not fit, by name, with a sentence."""
+    found = await asyncio.to_thread(_database, watchword)
+    broker = watchword.settings.nats_url
+    if broker is None or not await _answers(broker):
+        found["broker"] = "does not answer"
+    return found
+
+
+def _database(watchword: Watchword) -> dict[str, str]:
+    found: dict[str, str] = {}
+    try:
+        with watchword.database.connection() as connection:
+            before = time.time()
+            row = connection.execute("SELECT extract(epoch FROM clock_timestamp())::float8 AS now").fetchone()
+            skew = abs((row["now"] if row else 0) - (before + time.time()) / 2)
+            if skew > CLOCK_SECONDS:
+                found["clock"] = f"differs from the database's by {skew:.1f} s"
+            missing = pending_migrations(connection)
+            if missing:
+                found["migrations"] = f"missing: {', '.join(missing)}"
+                return found
+        found |= _views(watchword)
+    except (Unavailable, psycopg.Error) as error:
+        found["database"] = f"does not answer ({type(error).__name__})"
+    return found
+
+
+def _views(watchword: Watchword) -> dict[str, str]:
+    found: dict[str, str] = {}
+    now = watchword.sockets.clock.now()
+    for name in VIEWS:
+        query = "SELECT notification_id AS position FROM notification_tracking WHERE application_name = %s"
+        position = (watchword.database.one(query, (name,)) or {}).get("position") or 0
+        waiting = watchword.store.read(position, 1)
+        if waiting and (now - waiting[0].at).total_seconds() > BEHIND_SECONDS:
+            found[name] = f"has not folded position {waiting[0].position} yet"
+    return found
+
+
+async def _answers(url: str) -> bool:
+    parts = urlsplit(url)
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(parts.hostname, parts.port or 4222), timeout=2)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True

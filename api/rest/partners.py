@@ -1,0 +1,167 @@
+"""A partner's policy and its people: ``/partners``."""
+
+import base64
+import hmac
+import json
+import re
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Header, Query
+from fastapi.exceptions import RequestValidationError
+
+from api.doors import SIGNED_IN, Admit, Asked
+from api.rest.answers import (
+    MailAnswer,
+    MinPosition,
+    PolicyAnswer,
+    SumAnswer,
+    SummaryAnswer,
+    UserAnswer,
+    UsersAnswer,
+)
+from domain.facts import Population
+from domain.permissions import Action, AnotherTenant
+from handlers import policy
+from handlers.callers import policy_of
+from handlers.shapes import Id
+from projections import partner_policy, user_status
+
+router = APIRouter(tags=["partners"])
+_VIEWS = (user_status.NAME, partner_policy.NAME)
+
+
+def _bad(place: str, field: str, message: str) -> RequestValidationError:
+    return RequestValidationError([{"loc": (place, field), "msg": message, "type": "value_error", "input": None}])
+
+
+@router.get("/partners/{partner_id}/mfa-policy")
+def read_policy(
+    partner_id: Id,
+    asked: Annotated[Asked, Depends(Admit(SIGNED_IN, service="read"))],
+    min_position: MinPosition = None,
+) -> PolicyAnswer:
+    """Return what the partner demands; its version is the ETag."""
+    policy.allowed(partner_id, Action.SEE_POLICY, asked.caller, asked.s)
+    position, lag = asked.wait(min_position, partner_policy.NAME)
+    with asked.watchword.database.connection() as connection:
+        found = partner_policy.of_partner(connection, partner_id)
+    if found is None:
+        raise AnotherTenant
+    asked.response.headers["ETag"] = f'"{found["version"]}"'
+    return PolicyAnswer(**found, position=position, lag_ms=lag)
+
+
+@router.put("/partners/{partner_id}/mfa-policy")
+def put_policy(
+    partner_id: Id,
+    command: policy.SetPolicy,
+    asked: Annotated[Asked, Depends(Admit(SIGNED_IN, service="write", once=True))],
+    if_match: Annotated[str | None, Header(max_length=100)] = None,
+) -> PolicyAnswer:
+    """Demand MFA of one population, both or none, from each person's next login on."""
+    seen = _seen_version(if_match)
+    position = asked.once(lambda: policy.set_policy(partner_id, command, seen, asked.caller, asked.s)[1])
+    now = policy_of(partner_id, asked.s)[0]
+    asked.response.headers["ETag"] = f'"{now.version}"'
+    return PolicyAnswer(
+        partner_id=partner_id,
+        enforce_partner_users=Population.PARTNER_USERS in now.enforced,
+        enforce_organizations=Population.ORGANIZATIONS in now.enforced,
+        version=now.version,
+        position=position,
+    )
+
+
+def _seen_version(if_match: str | None) -> int | None:
+    if if_match is None or if_match.strip() == "*":
+        return None
+    found = re.fullmatch(r'(?:W/)?"?(\d{1,18})"?', if_match.strip())
+    if found is None:
+        raise _bad("header", "If-Match", 'give the ETag of the policy that was read, such as "3"')
+    return int(found[1])
+
+
+@router.get("/partners/{partner_id}/users")
+def read_users(
+    partner_id: Id,
+    asked: Annotated[Asked, Depends(Admit(SIGNED_IN, service="read"))],
+    *,
+    mfa_status: Literal["Active", "Inactive"] | None = None,
+    organization: Id | None = None,
+    role: Literal["owner", "super_admin", "admin", "support", "auditor", "end_user"] | None = None,
+    q: Annotated[str | None, Query(max_length=100, pattern=r"^[^\x00-\x1f]*$")] = None,
+    sort: Literal["name", "-name", "email", "-email"] = "name",
+    cursor: Annotated[str | None, Query(max_length=2000)] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    min_position: MinPosition = None,
+) -> UsersAnswer:
+    """Return one page of the partner's users and its organizations' users, with the MFA Status column."""
+    policy.allowed(partner_id, Action.SEE_USERS, asked.caller, asked.s)
+    wanted = user_status.Filter(
+        partner_id=partner_id,
+        mfa_status=mfa_status,
+        organization_id=organization,
+        role=role,
+        words=q,
+        by_address=sort.endswith("email"),
+        descending=sort.startswith("-"),
+        after=_after(cursor, f"{partner_id}|{sort}", asked),
+        limit=limit + 1,
+    )
+    position, lag = asked.wait(min_position, *_VIEWS, "mail_state")
+    with asked.watchword.database.connection() as connection:
+        rows = user_status.page(connection, wanted)
+    more = len(rows) > limit
+    following = _cursor(rows[limit - 1], f"{partner_id}|{sort}", asked) if more else None
+    return UsersAnswer(items=[_user(row) for row in rows[:limit]], next_cursor=following, position=position, lag_ms=lag)
+
+
+def _user(row: dict[str, Any]) -> UserAnswer:
+    mail = None
+    if row["mail_kind"]:
+        mail = MailAnswer(
+            kind=row["mail_kind"], state=row["mail_state"], settled_at=row["mail_settled_at"], tries=row["mail_tries"]
+        )
+    portal: Literal["partner", "end_user"] = "partner" if row["organization"] is None else "end_user"
+    return UserAnswer.model_validate({**row, "portal": portal, "mail": mail}, extra="ignore")
+
+
+def _cursor(row: dict[str, Any], about: str, asked: Asked) -> str:
+    """Return where the next page begins, sealed so that nobody can make one up."""
+    place = json.dumps([row["sort_key"], row["account_id"]], separators=(",", ":"))
+    seal = asked.s.keys.digest("cursor", f"{about}|{place}")
+    return base64.urlsafe_b64encode(f"{seal}{place}".encode()).decode().rstrip("=")
+
+
+def _after(cursor: str | None, about: str, asked: Asked) -> tuple[str, str] | None:
+    if not cursor:
+        return None
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except ValueError:
+        text = ""
+    seal, place = text[:43], text[43:]
+    if not hmac.compare_digest(seal.encode(), asked.s.keys.digest("cursor", f"{about}|{place}").encode()):
+        raise _bad("query", "cursor", "take the next_cursor of the page before, with the same sort")
+    key, account_id = json.loads(place)
+    return key, account_id
+
+
+@router.get("/partners/{partner_id}/summary")
+def read_summary(
+    partner_id: Id,
+    asked: Annotated[Asked, Depends(Admit(SIGNED_IN, service="read"))],
+    min_position: MinPosition = None,
+) -> SummaryAnswer:
+    """Return how many accounts of the partner are active, pending or without MFA."""
+    policy.allowed(partner_id, Action.SEE_USERS, asked.caller, asked.s)
+    position, lag = asked.wait(min_position, *_VIEWS)
+    with asked.watchword.database.connection() as connection:
+        rows = user_status.sums(connection, partner_id)
+    populations = []
+    for name in ("partner_users", "organizations"):
+        found = {row["factor"]: row["accounts"] for row in rows if row["population"] == name}
+        required = any(row["required"] for row in rows if row["population"] == name)
+        counts = {factor: found.get(factor, 0) for factor in ("active", "pending", "none")}
+        populations.append(SumAnswer(population=name, accounts=sum(counts.values()), required=required, **counts))
+    return SummaryAnswer(partner_id=partner_id, populations=populations, position=position, lag_ms=lag)

@@ -1,0 +1,113 @@
+"""What the operator sets, read once from the environment: the only reader of it."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+class BadSetting(Exception):
+    """A setting is missing or makes no sense. The sentence names it and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that differs from one deployment to the next."""
+
+    port: int
+    host: str
+    data_dir: Path
+    database_url: str | None
+    admin_database_url: str | None
+    """The owner of the database, for migrations alone; unset, the same as ``database_url``."""
+    nats_url: str | None
+    smtp_url: str | None
+    public_url: str
+    kek_file: Path
+    mail_from: str
+    reset_setup_needs_mail: bool
+    trusted_proxies: int
+    """How many proxies of our own stand before us, each adding one address to ``X-Forwarded-For``."""
+    web_processes: int
+    mail_dir: Path
+
+    @property
+    def cookies_are_secure(self) -> bool:
+        """Say whether cookies are for encrypted connections only; plain http is for loopback alone."""
+        return self.public_url.startswith("https://")
+
+    def need(self, name: str) -> str:
+        """Return an address that a command cannot do without."""
+        value: str | None = getattr(self, name)
+        if value is None:
+            raise BadSetting(
+                f"{name.upper()} is not set, and no `make run` is up in {self.data_dir}: start it, or set it"
+            )
+        return value
+
+
+def read(environ: Mapping[str, str] = os.environ, *, ask_running: bool = True) -> Settings:
+    """Return the settings; what is unset comes from a `make run` that is up, unless it is not to be asked. Each may be given as NAME, or as NAME_FILE with a path to a file that holds the value."""
+    data_dir = Path(_text(environ, "DATA_DIR") or ".data").absolute()
+    running = _running(data_dir) if ask_running else {}
+    port = _number(environ, "PORT", running.get("port") or 8000, least=1, most=65535)
+    public_url = (_text(environ, "PUBLIC_URL") or f"http://127.0.0.1:{port}").rstrip("/")
+    if not public_url.startswith(("https://", "http://127.0.0.1", "http://localhost", "http://[::1]")):
+        raise BadSetting("PUBLIC_URL has to begin with https:// (plain http is for loopback alone)")
+    return Settings(
+        port=port,
+        host=_text(environ, "HOST") or "127.0.0.1",
+        data_dir=data_dir,
+        database_url=_text(environ, "DATABASE_URL") or running.get("database_url"),
+        admin_database_url=_text(environ, "ADMIN_DATABASE_URL") or _owner(environ, running),
+        nats_url=_text(environ, "NATS_URL") or running.get("nats_url"),
+        smtp_url=_text(environ, "SMTP_URL") or running.get("smtp_url"),
+        public_url=public_url,
+        kek_file=Path(_text(environ, "WATCHWORD_KEK_FILE") or data_dir / "keys" / "kek.json"),
+        mail_from=_text(environ, "MAIL_FROM") or "Watchword <no-reply@watchword.invalid>",
+        reset_setup_needs_mail=_flag(environ, "RESET_SETUP_NEEDS_MAIL", default=True),
+        trusted_proxies=_number(environ, "TRUSTED_PROXIES", 0, least=0, most=10),
+        web_processes=_number(environ, "WEB_PROCESSES", 2, least=1, most=64),
+        mail_dir=Path(running.get("mail_dir") or data_dir / "mail"),
+    )
+
+
+def _running(data_dir: Path) -> dict[str, Any]:
+    """Return what a running `make run` has written about its servers."""
+    try:
+        found: dict[str, Any] = json.loads((data_dir / "services.json").read_text())
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def _owner(environ: Mapping[str, str], running: dict[str, Any]) -> str | None:
+    return None if _text(environ, "DATABASE_URL") else running.get("admin_database_url")
+
+
+def _text(environ: Mapping[str, str], name: str) -> str | None:
+    path = environ.get(f"{name}_FILE") if name != "WATCHWORD_KEK_FILE" else None
+    if path:
+        try:
+            return Path(path).read_text().strip() or None
+        except OSError:
+            raise BadSetting(f"{name}_FILE names {path}, which cannot be read") from None
+    return environ.get(name) or None
+
+
+def _number(environ: Mapping[str, str], name: str, default: int, *, least: int, most: int) -> int:
+    text = _text(environ, name)
+    if text is None:
+        return default
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise BadSetting(f"{name} is {text!r}: it has to be a number from {least} to {most}")
+    return int(text)
+
+
+def _flag(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
+    text = (_text(environ, name) or str(default)).lower()
+    if text not in {"true", "false", "1", "0", "yes", "no"}:
+        raise BadSetting(f"{name} is {text!r}: it has to be true or false")
+    return text in {"true", "1", "yes"}

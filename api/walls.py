@@ -1,0 +1,132 @@
+"""What every request passes before any route: host, size, correlation; and what every answer carries."""
+
+import ipaddress
+import re
+import uuid
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problems import problem
+from api.settings import Settings
+
+BODY_BYTES = 64 * 1024
+"""More than any honest request needs. Source: the product's attack catalogue, INP-04."""
+_CORRELATION = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
+        " font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+class Walls:
+    """The outermost layer of the web application."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._host = urlsplit(settings.public_url).netloc.lower()
+        self._secure = settings.cookies_are_secure
+        self._proxies = settings.trusted_proxies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request in, or answer it here."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = _headers(scope)
+        state = scope.setdefault("state", {})
+        sent = headers.get("x-request-id", "")
+        state["correlation_id"] = sent if _CORRELATION.fullmatch(sent) else uuid.uuid4().hex
+        state["ip"] = client_ip(scope, headers.get("x-forwarded-for", ""), self._proxies)
+        guarded = self._guard(send, state["correlation_id"])
+        if headers.get("host", "").lower() != self._host and scope["path"] not in {"/healthz", "/readyz"}:
+            await problem(421, "unknown_host", "This address does not serve that host.")(scope, receive, guarded)
+            return
+        body = await _body(receive)
+        if body is None:
+            await problem(413, "too_large", "The request is larger than 64 kB.")(scope, receive, guarded)
+            return
+        state["body"] = body
+        await self._app(scope, _replayed(body, receive), guarded)
+
+    def _guard(self, send: Send, correlation_id: str) -> Send:
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("Cache-Control", "no-store")
+                headers["X-Request-Id"] = correlation_id
+                if self._secure:
+                    headers["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
+            await send(message)
+
+        return guarded
+
+
+def _headers(scope: Scope) -> Mapping[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def client_ip(scope: Scope, forwarded: str, proxies: int) -> str:
+    """Return the caller's address: the peer's, or the one that our own outermost proxy saw. What else is sent counts for nothing."""
+    seen = (scope.get("client") or ("",))[0]
+    if proxies:
+        hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
+        seen = hops[-proxies] if len(hops) >= proxies else seen
+    try:
+        return str(ipaddress.ip_address(seen))
+    except ValueError:
+        return "0.0.0.0"  # noqa: S104 no address: all such callers share one count
+
+
+def network(ip: str) -> str:
+    """Return the network under which tries are counted: an IPv4 address, or an IPv6 /64."""
+    address = ipaddress.ip_address(ip)
+    return ip if address.version == 4 else str(ipaddress.ip_network(f"{ip}/64", strict=False))  # noqa: PLR2004
+
+
+def prefix(ip: str) -> str:
+    """Return the part of an address that goes into facts: /24 or /48."""
+    bits = 24 if ipaddress.ip_address(ip).version == 4 else 48  # noqa: PLR2004
+    return str(ipaddress.ip_network(f"{ip}/{bits}", strict=False))
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """Return the whole body, None when it is larger than it may be."""
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return b"".join(chunks)
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > BODY_BYTES:
+            return None
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
