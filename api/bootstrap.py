@@ -113,18 +113,21 @@ def projector(watchword: Watchword) -> Projector:
     return Projector(datastore, watchword.store.read)
 
 
+def refuse_unsafe(settings: Settings) -> None:
+    """Refuse a database that may forget what it has acknowledged."""
+    with psycopg.connect(settings.admin_database_url or settings.need("database_url")) as connection:
+        for name in MUST_BE_ON:
+            row = connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
+            if row and row[0] == "off":
+                raise BadSetting(f"PostgreSQL runs with {name} off, so an acknowledged fact could be lost: switch it on")
+
+
 def migrate(settings: Settings) -> list[str]:
     """Bring the database up to date, as its owner, and let the application's role use it; return what was applied."""
     app_url = settings.need("database_url")
     url = settings.admin_database_url or app_url
     app_role = None if url == app_url else urlsplit(app_url).username
     with psycopg.connect(url, autocommit=True) as connection:
-        for name in MUST_BE_ON:
-            row = connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
-            if row and row[0] == "off":
-                raise BadSetting(
-                    f"PostgreSQL runs with {name} off, so an acknowledged fact could be lost: switch it on"
-                )
         PostgresEventStore.create_tables(url)
         return migrations.apply(connection, app_role=app_role)
 
@@ -152,5 +155,6 @@ __all__ = [
     "migrate",
     "pending_migrations",
     "projector",
+    "refuse_unsafe",
     "stream",
 ]

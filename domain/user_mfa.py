@@ -190,7 +190,8 @@ class UserMFA:
         self, purpose: Purpose, challenge: str, step: int | None, reason: FailureReason, at: datetime
     ) -> list[Fact]:
         if step is not None:
-            return [Verified(purpose=purpose, time_step=step, gives_back=self.guesses.forgives(at))]
+            shown_at = datetime.fromtimestamp(step * PERIOD_SECONDS, UTC)
+            return [Verified(purpose=purpose, time_step=step, gives_back=self.guesses.forgives(shown_at))]
         failed = VerificationFailed(purpose=purpose, reason=reason, challenge=challenge)
         return [failed, *self.guesses.locks_after_failure(at, may_die=purpose is not Purpose.SETUP)]
 

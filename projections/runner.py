@@ -46,6 +46,10 @@ class Projector:
         self._datastore = datastore
         self._read = read
 
+    def close(self) -> None:
+        """Let the connections go."""
+        self._datastore.close()
+
     def position(self, name: str) -> int:
         """Return how far a view has come."""
         return self._recorder.max_tracking_id(name) or 0

@@ -7,7 +7,7 @@ import typer
 
 from api import bootstrap
 from api.cli.common import Json, answer, plugged, progress
-from api.embedded.mail import list_mails, read_mail
+from api.embedded.mail import CaughtMail, list_mails, read_mail
 from api.settings import read
 from handlers import notices
 from projections import runner
@@ -29,7 +29,9 @@ def add_to(app: typer.Typer) -> None:
 
 def migrate(*, as_json: Json = False) -> None:
     """Bring the database up to date."""
-    applied = bootstrap.migrate(read())
+    settings = read()
+    bootstrap.refuse_unsafe(settings)
+    applied = bootstrap.migrate(settings)
     answer({"applied": applied}, "\n".join(applied) or "the database is up to date", as_json=as_json)
 
 
@@ -92,8 +94,8 @@ def list_(
         content = [{"mail_id": e.mail_id, "kind": e.kind.value, "account_id": e.account_id} for e in given_up]
         answer({"mails": content}, "\n".join(lines) or "no mail was given up", as_json=as_json)
         return
-    mails = list_mails(read().mail_dir)
-    lines = [f"{each.id} {each.kind or '-':24} {each.to} {each.subject}" for each in mails]
+    mails = list_mails(read().mail_dir)[::-1]
+    lines = [f"{each.id} {each.kind or '-':24} {', '.join(each.to)} {each.subject}" for each in mails]
     answer(
         {"mails": [each.model_dump(mode="json") for each in mails]}, "\n".join(lines) or "no mail yet", as_json=as_json
     )
@@ -102,20 +104,26 @@ def list_(
 @mail.command()
 def show(mail_id: str, *, as_json: Json = False) -> None:
     """Show a mail that the catcher took, with its links."""
-    found = read_mail(read().mail_dir, mail_id)
-    words = f"To: {found.to}\nSubject: {found.subject}\nDate: {found.date}\n\n{found.text}"
+    found = _mail(mail_id)
+    words = f"To: {', '.join(found.to)}\nSubject: {found.subject}\nDate: {found.date}\n\n{found.text}"
     answer(found.model_dump(mode="json"), words, as_json=as_json)
+
+
+def _mail(mail_id: str) -> CaughtMail:
+    try:
+        return read_mail(read().mail_dir, mail_id)
+    except KeyError:
+        raise typer.BadParameter(f"there is no mail {mail_id}: `watchword mail list` shows all") from None
 
 
 @mail.command("open")
 def open_(mail_id: Annotated[str | None, typer.Argument(help="The newest when left out.")] = None) -> None:
     """Open the first link of a mail in the browser."""
-    settings = read()
-    mails = list_mails(settings.mail_dir)
-    if not mails:
+    newest = list_mails(read().mail_dir, limit=1)
+    if mail_id is None and not newest:
         typer.echo("no mail yet", err=True)
         raise typer.Exit(1)
-    found = read_mail(settings.mail_dir, mail_id or mails[-1].id)
+    found = _mail(mail_id) if mail_id else newest[0]
     if not found.links:
         typer.echo("this mail has no link", err=True)
         raise typer.Exit(1)

@@ -115,6 +115,10 @@ def _part(message: EmailMessage, kind: str) -> str:
         return raw.decode("latin-1") if isinstance(raw, bytes) else ""
 
 
+def _as_bytes(content: bytes | str | None) -> bytes:
+    return content.encode() if isinstance(content, str) else content or b""
+
+
 class Folder:
     """The folder of kept mails, as the catcher writes it."""
 
@@ -188,7 +192,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-
-
-def _as_bytes(content: bytes | str | None) -> bytes:
-    return content.encode() if isinstance(content, str) else content or b""

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 
 from api.doors import ANYBODY, CHOOSING, GIVING_A_CODE, SIGNED_IN, Admit, Asked, clear_cookie, with_session
 from api.rest.answers import PositionAnswer, SessionAnswer, session_answer
@@ -25,7 +25,7 @@ def read_session(asked: Annotated[Asked, Depends(Admit(ANYBODY))]) -> SessionAns
     return session_answer(asked, asked.caller.session, asked.caller.account)
 
 
-@router.delete("/session", status_code=204)
+@router.delete("/session", status_code=204, response_class=Response)
 def sign_out(asked: Annotated[Asked, Depends(Admit(ANYBODY))]) -> None:
     """End the sign-in."""
     sessions.sign_out(asked.caller, asked.s)

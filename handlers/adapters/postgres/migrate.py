@@ -79,3 +79,6 @@ def _grant(connection: psycopg.Connection[Any], app_role: str) -> None:
         "GRANT MAINTAIN ON stored_events TO {role}",
     ):
         connection.execute(sql.SQL(statement).format(role=role))
+    # Shadows of the views are temporary tables.
+    database = sql.Identifier(connection.info.dbname)
+    connection.execute(sql.SQL("GRANT TEMPORARY ON DATABASE {} TO {}").format(database, role))

@@ -70,8 +70,8 @@ def _generations(cursor: Cursor[Any], account_id: str) -> tuple[int, int]:
 def _session_opened(cursor: Cursor[Any], row: SessionOpened) -> None:
     s = row.session
     if row.replaces is not None:
-        cursor.execute("DELETE FROM session WHERE token_hash = %s", (row.replaces,))
-        if cursor.rowcount != 1:
+        ended = "DELETE FROM session WHERE token_hash = %s RETURNING true"
+        if cursor.execute(ended, (row.replaces,)).fetchone() is None:
             raise SessionEnded
     generations = _generations(cursor, s.account_id) if s.account_id else (0, 0)
     values = (row.token_hash, s.handle, s.state, s.account_id, *generations, list(s.choices), s.level)
@@ -168,20 +168,20 @@ def _message_processed(cursor: Cursor[Any], row: MessageProcessed) -> None:
 
 
 def _mail_settled(cursor: Cursor[Any], row: MailSettled) -> None:
-    cursor.execute(
-        "UPDATE mail_queue SET state = %s, tries = %s, last_error = %s WHERE mail_id = %s AND state = 'pending'",
+    settled = cursor.execute(
+        "UPDATE mail_queue SET state = %s, tries = %s, last_error = %s WHERE mail_id = %s AND state = 'pending' RETURNING true",
         ("sent" if row.sent else "dead", row.tries, row.error, row.mail_id),
     )
-    if cursor.rowcount != 1:
+    if settled.fetchone() is None:
         raise Conflict(row.mail_id)
 
 
 def _mail_returned(cursor: Cursor[Any], row: MailReturned) -> None:
-    cursor.execute(
-        "UPDATE mail_queue SET state = 'pending', tries = 0, next_try = %s WHERE mail_id = %s AND state = 'dead'",
+    returned = cursor.execute(
+        "UPDATE mail_queue SET state = 'pending', tries = 0, next_try = %s WHERE mail_id = %s AND state = 'dead' RETURNING true",
         (row.at, row.mail_id),
     )
-    if cursor.rowcount != 1:
+    if returned.fetchone() is None:
         raise Conflict(row.mail_id)
 
 

@@ -1,0 +1,1 @@
+"""What people do, from door to door, over HTTP against real servers."""
