@@ -20,6 +20,8 @@ Read = Callable[[int, int], Sequence[Envelope]]
 """Returns the next envelopes after a position, at most so many."""
 PAGE = 500
 """Facts in one transaction when a view is behind; a single fact is visible at once."""
+POLL_SECONDS = 0.25
+"""How long a follower sleeps when no commit wakes it."""
 _TRACKED = "SELECT notification_id FROM notification_tracking WHERE application_name = %s"
 
 
@@ -67,12 +69,12 @@ class Projector:
         return len(page)
 
     def follow(self, url: str, stop: threading.Event) -> None:
-        """Fold for ever, woken by each commit to the log, and by the clock each second in case a wake-up was lost."""
+        """Fold for ever, woken by each commit to the log, and by the clock in case a wake-up was lost."""
         with psycopg.connect(url, autocommit=True) as listener:
             listener.execute("LISTEN stored_events")
             while not stop.is_set():
                 if self.step() == 0:
-                    for _ in listener.notifies(timeout=1, stop_after=1):
+                    for _ in listener.notifies(timeout=POLL_SECONDS, stop_after=1):
                         pass
 
 
