@@ -24,6 +24,10 @@ PARENT_POLL_SECONDS = 1.0
 LAST_CALL_SECONDS = 5.0
 """After its supervisor died a child has this long to end in order."""
 
+LEFT_BEHIND_STEPS: processes.Steps = ((signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0))
+SUPERVISED = "WATCHWORD_SUPERVISED"
+"""Names the supervisor's process id in the environment of its programs."""
+
 
 def say(sentence: str) -> None:
     """Tell the person at the terminal, if there still is one."""
@@ -60,7 +64,11 @@ class Child:
         return self.process is not None and self.process.poll() is None
 
     def start(self) -> None:
-        """Start the process in a session of its own: the terminal's Ctrl-C is for the supervisor."""
+        """Start the process in a session of its own: the terminal's Ctrl-C is for the supervisor.
+
+        Whatever its predecessor started and left behind, such as the processes that serve the web, ends first.
+        """
+        self._end_group()
         with processes.open_log(self.log) as log:
             self._log_start = log.tell()
             self.process = subprocess.Popen(
@@ -70,6 +78,7 @@ class Child:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=processes.tether(signal.SIGTERM),  # noqa: PLW1509 - one call into the kernel, no lock is taken
             )
 
     def complete(self) -> None:
@@ -91,9 +100,29 @@ class Child:
             return
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(max(0.0, deadline - time.monotonic()))
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        self._end_group()
+
+    def _end_group(self) -> None:
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+def settle_previous(data_dir: Path) -> None:
+    """End the programs that a killed supervisor of this folder left behind; their environment tells who they are.
+
+    Elsewhere than on Linux a program ends by itself some seconds after its supervisor (`watch_parent`).
+    """
+    ours = os.fsencode(f"DATA_DIR={data_dir}")
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (folder / "environ").read_bytes().split(b"\0")
+        except OSError:  # it has ended, or is somebody else's
+            continue
+        supervised = any(word.startswith(os.fsencode(f"{SUPERVISED}=")) for word in environment)
+        if supervised and ours in environment and int(folder.name) != os.getpid():
+            processes.end_stranger(int(folder.name), LEFT_BEHIND_STEPS)
 
 
 def end_all(children: Sequence[Child], seconds: float) -> None:
@@ -149,6 +178,8 @@ def watch_parent(supervisor: int) -> None:
             time.sleep(PARENT_POLL_SECONDS)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(LAST_CALL_SECONDS)
+        if os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGKILL)  # us, and what we started
         os._exit(70)
 
     threading.Thread(target=watch, name="watch-parent", daemon=True).start()

@@ -61,15 +61,15 @@ def problem(
     return JSONResponse(content, status, headers=dict(headers or {}), media_type="application/problem+json")
 
 
-def of_refusal(refused: Refused) -> JSONResponse:
-    """Return the answer to a wish that broke a rule."""
+def of_refusal(refused: Refused, now: datetime) -> JSONResponse:
+    """Return the answer to a wish that broke a rule; a lock says in how many seconds it ends."""
     said = TABLE[type(refused)]
     headers = {}
     until = refused.because.get("until")
     if said.status in {429, 503}:
         headers["Retry-After"] = str(_RETRY_SECONDS)
         if isinstance(until, str):
-            left = (datetime.fromisoformat(until) - datetime.now(datetime.fromisoformat(until).tzinfo)).total_seconds()
+            left = (datetime.fromisoformat(until) - now).total_seconds()
             headers["Retry-After"] = str(max(1, int(left) + 1))
     more = {
         key: value for key, value in refused.because.items() if value is not None and key not in {"reason", "state"}
@@ -98,8 +98,8 @@ def install(app: FastAPI) -> None:
     """Teach the application to answer every error as a problem."""
 
     @app.exception_handler(Refused)
-    def refused(_: Request, error: Refused) -> JSONResponse:
-        return of_refusal(error)
+    def refused(request: Request, error: Refused) -> JSONResponse:
+        return of_refusal(error, request.app.state.watchword.sockets.clock.now())
 
     @app.exception_handler(RequestValidationError)
     def bad_input(_: Request, error: RequestValidationError) -> JSONResponse:

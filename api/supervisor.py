@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
-from api.children import Child, Watched, end_all, say
+from api.children import SUPERVISED, Child, Watched, end_all, say, settle_previous
 from api.embedded import processes
 from api.embedded.catcher import MailCatcher
 from api.embedded.nats import EmbeddedNats
@@ -73,15 +73,15 @@ def run(settings: Settings) -> int:
 
 
 def _run(settings: Settings) -> None:
-    if not is_free(settings.port):
-        raise EmbeddedError(
-            f"port {settings.port} is taken by another program. Choose another one: PORT={settings.port + 1} make run"
-        )
     data_dir = settings.data_dir.resolve()
     sentence = (
         f"another Watchword already runs in {data_dir}. Stop that one, or choose another folder: DATA_DIR=... make run"
     )
     with processes.take_lock(data_dir / "run" / "watchword.lock", sentence):
+        settle_previous(data_dir)
+        if not is_free(settings.port):
+            another = f"PORT={settings.port % 65535 + 1} make run"
+            raise EmbeddedError(f"port {settings.port} is taken by another program. Choose another one: {another}")
         household = Household(settings, data_dir)
         try:
             household.open()
@@ -161,10 +161,11 @@ class Household:
             self.nats.stop()
         if self.postgres is not None:
             self.postgres.stop(POSTGRES_SECONDS)
+        (self.data_dir / "services.json").unlink(missing_ok=True)  # its addresses lead nowhere now
 
     @property
     def _kek_file(self) -> Path:
-        return self.settings.kek_file or self.data_dir / "kek"
+        return (self.settings.kek_file or self.data_dir / "keys" / "kek.json").resolve()
 
     def _start_servers(self) -> None:
         if self.settings.database_url is None:
@@ -197,14 +198,14 @@ class Household:
         """Make a child that knows the addresses; the owner's address of the database is for migrations alone."""
         names = {"database_url", "nats_url", "smtp_url", "public_url", "port"}
         names |= {"admin_database_url"} if name == "migrate" else set()
-        environment = {
-            key: value for key, value in os.environ.items() if key != "ADMIN_DATABASE_URL"
-        }  # passed on unread
+        known = {key.upper() for key in addresses}
+        environment = {key: value for key, value in os.environ.items() if key.removesuffix("_FILE") not in known}
         environment |= {key.upper(): str(addresses[key]) for key in names}
         environment |= {
+            "HOST": LOOPBACK,
             "DATA_DIR": str(self.data_dir),
             "WATCHWORD_KEK_FILE": str(self._kek_file),
-            "WATCHWORD_SUPERVISED": str(os.getpid()),
+            SUPERVISED: str(os.getpid()),
         }
         self.children[name] = Child(name, self.data_dir, environment)
         return self.children[name]

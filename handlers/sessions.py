@@ -27,6 +27,8 @@ from handlers.ports import (
 from handlers.shapes import Code, Command, Password, mail_key
 
 # Source of all: the product's security design, section 1.
+ANONYMOUS_FOR = timedelta(hours=1)
+"""How long a sign-in form may lie open. Ours: long enough for a forgotten tab, short enough to be forgotten."""
 IDENTIFIED_FOR = timedelta(minutes=5)
 CODE_WITHIN = timedelta(minutes=5)
 SETUP_WITHIN = timedelta(minutes=10)
@@ -109,7 +111,7 @@ def session_for(
 ) -> Session:
     """Return a session in the given state. The handle is new at the password and stays for the rest of the sign-in."""
     lasts = {
-        State.ANONYMOUS: SIGNED_IN_FOR,
+        State.ANONYMOUS: ANONYMOUS_FOR,
         State.IDENTIFIED: IDENTIFIED_FOR,
         State.MFA_CODE_REQUIRED: CODE_WITHIN,
         State.MFA_SETUP_REQUIRED: SETUP_WITHIN,

@@ -1,5 +1,6 @@
-"""Real servers for the tests: PostgreSQL and NATS once for each test process, a fresh database for each test."""
+"""Fixtures of real servers: one PostgreSQL for the whole run; a fresh database, and a fresh NATS, for each test."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -7,22 +8,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import psycopg
 import pytest
 import uvicorn
-from psycopg import sql
 
 from api import bootstrap
 from api.cli.importing import take_file
 from api.embedded.nats import EmbeddedNats
 from api.embedded.ports import free_port
-from api.embedded.postgres import EmbeddedPostgres
 from api.settings import Settings, read
 from api.web import create_app
 from tests.directory import write_directory
 from tests.portal import Browser
+from tests.servers import Database, Servers, shared
 
 
 @dataclass
@@ -38,53 +36,25 @@ class SetClock:
         self.ahead += timedelta(**spans)
 
 
-@dataclass
-class Servers:
-    """The servers of one test process."""
-
-    postgres: EmbeddedPostgres
-    folder: Path
-    made: int = 0
-
-    def database(self, template: str | None) -> tuple[str, str]:
-        """Make a database and return its addresses for the owner and for the application."""
-        self.made += 1
-        name = f"test_{self.made}"
-        with psycopg.connect(self.postgres.owner_url, autocommit=True) as connection:
-            statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
-            if template:
-                statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
-            connection.execute(statement)
-        return _named(self.postgres.owner_url, name), _named(self.postgres.app_url, name)
-
-
-def _named(url: str, name: str) -> str:
-    return urlsplit(url)._replace(path=f"/{name}").geturl()
-
-
-def settings_for(folder: Path, owner_url: str, app_url: str, **more: str) -> Settings:
+def settings_for(folder: Path, database: Database, **more: str) -> Settings:
     """Return settings as the environment would give them."""
-    port = str(free_port())
-    environ = {"PORT": port, "DATA_DIR": str(folder), "DATABASE_URL": app_url, "SMTP_URL": "smtp://127.0.0.1:9", **more}
-    return replace(read(environ, ask_running=False), admin_database_url=owner_url, web_processes=1)
+    environ = {"PORT": str(free_port()), "DATA_DIR": str(folder), "SMTP_URL": "smtp://127.0.0.1:9"}
+    settings = read({**environ, "DATABASE_URL": database.app_url, **more}, ask_running=False)
+    return replace(settings, admin_database_url=database.owner_url, web_processes=1)
 
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """PostgreSQL without fsync, and a folder with the deployment's keys."""
-    folder = tmp_path_factory.mktemp("servers")
-    postgres = EmbeddedPostgres(folder / "pg", durable=False)
-    postgres.start()
-    try:
-        bootstrap.ensure_kek(folder / "keys" / "kek.json")
-        yield Servers(postgres, folder)
-    finally:
-        postgres.stop()
+    """PostgreSQL without fsync, shared by all processes of this run, and a folder with the deployment's keys."""
+    base = tmp_path_factory.getbasetemp()
+    with shared((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "servers") as servers:
+        yield servers
 
 
-@pytest.fixture(scope="session")
-def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    nats = EmbeddedNats(tmp_path_factory.mktemp("nats"), sync_always=False)
+@pytest.fixture
+def nats_url(tmp_path: Path) -> Iterator[str]:
+    """A NATS of the test's own, since the stream's name is always the same; it is up in 20 ms."""
+    nats = EmbeddedNats(tmp_path / "nats", sync_always=False)
     nats.start()
     try:
         yield nats.url
@@ -95,25 +65,39 @@ def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def empty_template(servers: Servers) -> str:
     """A database with tables and nothing in them."""
-    owner_url, app_url = servers.database(None)
-    settings = settings_for(servers.folder, owner_url, app_url)
-    bootstrap.migrate(settings)
-    return urlsplit(owner_url).path.lstrip("/")
+
+    def make() -> str:
+        database = servers.database(None)
+        bootstrap.migrate(settings_for(servers.folder, database))
+        return database.name
+
+    return servers.once("empty_template", make)
 
 
 @pytest.fixture(scope="session")
 def filled_template(servers: Servers, empty_template: str) -> str:
     """The same with the test directory in it."""
-    owner_url, app_url = servers.database(empty_template)
-    watchword = bootstrap.build(settings_for(servers.folder, owner_url, app_url))
-    result = take_file(write_directory(servers.folder), watchword)
-    assert not result.errors
-    projector = bootstrap.projector(watchword)
-    while projector.step():
-        pass
-    projector.close()
-    watchword.close()
-    return urlsplit(owner_url).path.lstrip("/")
+
+    def make() -> str:
+        database = servers.database(empty_template)
+        watchword = bootstrap.build(settings_for(servers.folder, database))
+        result = take_file(write_directory(servers.folder), watchword)
+        assert not result.errors
+        projector = bootstrap.projector(watchword)
+        while projector.step():
+            pass
+        projector.close()
+        watchword.close()
+        return database.name
+
+    return servers.once("filled_template", make)
+
+
+@pytest.fixture
+def database(servers: Servers, empty_template: str) -> Iterator[Database]:
+    """A database of the test's own, with tables and nothing in them."""
+    with servers.lent(empty_template) as database:
+        yield database
 
 
 @dataclass
@@ -132,9 +116,9 @@ class Portal:
 
 
 @pytest.fixture
-def settings(servers: Servers, filled_template: str) -> Settings:
-    owner_url, app_url = servers.database(filled_template)
-    return settings_for(servers.folder, owner_url, app_url)
+def settings(servers: Servers, filled_template: str) -> Iterator[Settings]:
+    with servers.lent(filled_template) as database:
+        yield settings_for(servers.folder, database)
 
 
 @pytest.fixture

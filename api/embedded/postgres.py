@@ -26,6 +26,16 @@ OWNER = "watchword_owner"
 APP = "watchword_app"
 DATABASE = "watchword"
 
+CLUSTER = (
+    f"--username={OWNER}",
+    "--auth=scram-sha-256",
+    "--encoding=UTF8",
+    "--locale=C",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+)
+"""How the files are made: passwords for everybody, and the same collation on every machine."""
+
 STOP_SECONDS = 30.0
 """A stopping server writes its memory to disk; after this long it is told to recover at the next start instead."""
 
@@ -131,7 +141,8 @@ class EmbeddedPostgres:
         known = processes.load_state(self._state_file)
         if not known and (self.folder / "cluster").exists():
             raise EmbeddedError(
-                f"{self._state_file} is missing, the key to the database beside it: restore it, or remove {self.folder}."
+                f"{self._state_file} is missing, the key to the database beside it: "
+                f"restore it, or remove {self.folder}."
             )
         port = self._wanted_port or same_or_free(int(known["port"]) if "port" in known else None)
         fresh = {OWNER: secrets.token_urlsafe(24), APP: secrets.token_urlsafe(24)}
@@ -149,23 +160,11 @@ class EmbeddedPostgres:
         password.chmod(0o600)
         if ground.account:
             shutil.chown(password, ground.account["user"], ground.account["group"])
-        words = [
-            f"--pgdata={ground.folder}/cluster.new",
-            f"--username={OWNER}",
-            f"--pwfile={ground.folder}/password.new",
-        ]
-        words += [
-            "--auth=scram-sha-256",
-            "--encoding=UTF8",
-            "--locale=C",
-            "--locale-provider=builtin",
-            "--builtin-locale=C.UTF-8",
-        ]
+        files = (f"--pgdata={ground.folder}/cluster.new", f"--pwfile={ground.folder}/password.new")
+        initdb = ground.program("initdb", *files, *CLUSTER)
         try:
             with processes.open_log(self.log) as log:
-                done = subprocess.run(
-                    **ground.program("initdb", *words), stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False
-                )
+                done = subprocess.run(**initdb, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
         finally:
             password.unlink()
         if done.returncode != 0:
