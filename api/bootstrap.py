@@ -23,7 +23,7 @@ from handlers.adapters.postgres.mail_queue import PostgresMailQueue, PostgresRel
 from handlers.adapters.postgres.people import PostgresPeople
 from handlers.adapters.postgres.service_tokens import PostgresServiceTokens
 from handlers.adapters.postgres.sessions import PostgresSessions
-from handlers.adapters.postgres.throttle import PostgresLinks, PostgresThrottle
+from handlers.adapters.postgres.throttle import PostgresLinks, PostgresSignInLog, PostgresThrottle
 from handlers.adapters.vault import SealedVault
 from handlers.ports import Clock, Rules, Sockets
 from handlers.relay import RETENTION
@@ -46,6 +46,13 @@ class Watchword:
     vault: SealedVault
     keyring: Keyring
     relay_position: PostgresRelayPosition
+
+    def tidy(self) -> int:
+        """Delete what has run out: sessions, counts, the log of failed passwords; return how many rows."""
+        now = self.sockets.clock.now()
+        tables = (PostgresSessions(self.database), PostgresThrottle(self.database), PostgresSignInLog(self.database))
+        sessions, counts, log = tables
+        return sessions.forget_ended(now) + counts.forget_old(now) + log.forget_old(now)
 
     def close(self) -> None:
         """Let the connections go."""
@@ -76,6 +83,7 @@ def build(settings: Settings, *, clock: Clock | None = None, pool_size: int = 8)
         sessions=PostgresSessions(database),
         throttle=PostgresThrottle(database),
         links=PostgresLinks(database),
+        sign_in_log=PostgresSignInLog(database),
         clock=clock or SystemClock(),
         chance=SystemChance(),
         rules=rules,
@@ -119,7 +127,9 @@ def refuse_unsafe(settings: Settings) -> None:
         for name in MUST_BE_ON:
             row = connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
             if row and row[0] == "off":
-                raise BadSetting(f"PostgreSQL runs with {name} off, so an acknowledged fact could be lost: switch it on")
+                raise BadSetting(
+                    f"PostgreSQL runs with {name} off, so an acknowledged fact could be lost: switch it on"
+                )
 
 
 def migrate(settings: Settings) -> list[str]:

@@ -126,4 +126,5 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     def unexpected(_: Request, error: Exception) -> JSONResponse:
+        del error
         return problem(500, "unexpected", "Something went wrong on our side; it has been noted.")

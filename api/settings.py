@@ -49,7 +49,10 @@ class Settings:
 
 
 def read(environ: Mapping[str, str] = os.environ, *, ask_running: bool = True) -> Settings:
-    """Return the settings; what is unset comes from a `make run` that is up, unless it is not to be asked. Each may be given as NAME, or as NAME_FILE with a path to a file that holds the value."""
+    """Return the settings; what is unset comes from a `make run` that is up, unless it is not to be asked.
+
+    Each may be given as NAME, or as NAME_FILE with a path to a file that holds the value.
+    """
     data_dir = Path(_text(environ, "DATA_DIR") or ".data").absolute()
     running = _running(data_dir) if ask_running else {}
     port = _number(environ, "PORT", running.get("port") or 8000, least=1, most=65535)

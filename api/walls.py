@@ -1,7 +1,9 @@
 """What every request passes before any route: host, size, correlation; and what every answer carries."""
 
 import ipaddress
+import logging
 import re
+import traceback
 import uuid
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -12,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.problems import problem
 from api.settings import Settings
 
+_log = logging.getLogger("watchword.web")
 BODY_BYTES = 64 * 1024
 """More than any honest request needs. Source: the product's attack catalogue, INP-04."""
 _CORRELATION = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -57,7 +60,11 @@ class Walls:
             await problem(413, "too_large", "The request is larger than 64 kB.")(scope, receive, guarded)
             return
         state["body"] = body
-        await self._app(scope, _replayed(body, receive), guarded)
+        try:
+            await self._app(scope, _replayed(body, receive), guarded)
+        except Exception as error:  # noqa: BLE001 it was answered as a problem; its text may hold what was entered
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            _log.critical("unexpected %s at %s:%s", type(error).__name__, place.name, place.lineno)
 
     def _guard(self, send: Send, correlation_id: str) -> Send:
         async def guarded(message: Message) -> None:
@@ -79,7 +86,7 @@ def _headers(scope: Scope) -> Mapping[str, str]:
 
 
 def client_ip(scope: Scope, forwarded: str, proxies: int) -> str:
-    """Return the caller's address: the peer's, or the one that our own outermost proxy saw. What else is sent counts for nothing."""
+    """Return the caller's address: the peer's, or the one that our own outermost proxy saw. All else counts for nothing."""
     seen = (scope.get("client") or ("",))[0]
     if proxies:
         hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 from contextlib import suppress
-from typing import Any
 
 from faststream import AckPolicy, FastStream
 from faststream.exceptions import NackMessage, RejectMessage
@@ -20,6 +19,7 @@ _log = logging.getLogger("watchword.worker")
 _RETRY_SECONDS = 2
 _IDLE_SECONDS = 0.5
 """How long a sender with nothing due waits before it looks again."""
+_TIDY_SECONDS = 600
 _SENDERS = 4
 """Mails in flight at once."""
 _LOST = 75
@@ -72,6 +72,7 @@ def create_worker(watchword: Watchword) -> FastStream:
     @app.after_startup
     async def begin() -> None:
         tasks.append(asyncio.create_task(_watch(broker, stopping)))
+        tasks.append(asyncio.create_task(_tidy(watchword)))
         tasks.extend(asyncio.create_task(_send(watchword, stopping, owed)) for _ in range(_SENDERS))
 
     @app.on_shutdown
@@ -84,13 +85,15 @@ def create_worker(watchword: Watchword) -> FastStream:
     return app
 
 
-async def _as_it_came(message: Any) -> bytes:
-    body: bytes = message.body
-    return body
+async def _as_it_came(message: NatsMessage) -> bytes:
+    return message.body
 
 
 async def react_to(message: NatsMessage, watchword: Watchword) -> int:
-    """Turn a message into its fact, react, and return how many mails that owes. What can never be read is refused for good; what fails now comes again."""
+    """Turn a message into its fact, react, and return how many mails that owes.
+
+    What can never be read is refused for good; what fails now comes again.
+    """
     try:
         envelope = envelope_of(message.headers, message.body)
     except (KeyError, ValueError) as error:
@@ -116,6 +119,14 @@ async def _send(watchword: Watchword, stopping: asyncio.Event, owed: asyncio.Eve
         owed.clear()
         with suppress(TimeoutError):
             await asyncio.wait_for(owed.wait(), timeout=_IDLE_SECONDS)
+
+
+async def _tidy(watchword: Watchword) -> None:
+    """Delete what has run out, now and then."""
+    while True:
+        with suppress(Unavailable):
+            await asyncio.to_thread(watchword.tidy)
+        await asyncio.sleep(_TIDY_SECONDS)
 
 
 async def _watch(broker: NatsBroker, stopping: asyncio.Event) -> None:

@@ -46,7 +46,7 @@ class Partner:
     type: PartnerType | None = None
     parent: str | None = None
 
-    def register(self, *, name: str, type: PartnerType, parent: str | None) -> list[Fact]:
+    def register(self, *, name: str, type: PartnerType, parent: str | None) -> list[Fact]:  # noqa: A002 the word of the facts
         """Join, or take another name; said twice it changes nothing."""
         if (type is PartnerType.SUB_RESELLER) != (parent is not None):
             raise ParentDoesNotFit

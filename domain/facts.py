@@ -222,7 +222,7 @@ class Verified(Fact):
     TOPIC = "user_mfa.verified"
     purpose: Purpose
     time_step: int
-    """RFC 6238 T, in 30 s periods since 1970. It rises strictly from one verified code to the next."""
+    """RFC 6238 T, in 30 s periods since 1970. It rises strictly from one verified code of a secret to the next."""
     gives_back: int
     """How many earlier failures this success forgives, 0 or 1."""
 
@@ -242,7 +242,7 @@ class Locked(Fact):
 
     TOPIC = "user_mfa.locked"
     until: datetime | None
-    """When codes are looked at again; None: the authenticator is dead until a reset."""
+    """When codes are looked at again; None: the authenticator is dead, and only a reset helps."""
 
 
 class Unlocked(Fact):

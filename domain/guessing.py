@@ -10,6 +10,8 @@ CODES_PER_CHALLENGE = 5
 """Wrong codes in one sign-in before the password is asked again. Source: the product's security design, section 4."""
 CODES_BEFORE_LOCK = 10
 """Wrong codes in a row, over all sign-ins, before the authenticator locks. Source: as above."""
+REMEMBERED_FAILURES = 50
+"""How far back failures of one challenge are counted. Ours: far more than fit between two locks."""
 FIRST_LOCK = timedelta(minutes=30)
 """How long the first lock lasts; each further one lasts twice as long. Source: as above."""
 LONGEST_LOCK = timedelta(hours=24)
@@ -37,6 +39,8 @@ class Guesses:
 
     in_a_row: tuple[str, ...] = ()
     """The challenges of the failures since the last success or lock."""
+    lately: tuple[str, ...] = ()
+    """The challenges of the last failures, whatever came between: a spent challenge stays spent."""
     net: int = 0
     locks: int = 0
     locked_until: datetime | None = None
@@ -50,12 +54,12 @@ class Guesses:
             raise AuthenticatorDead
         if self.locked_until and at < self.locked_until:
             raise CodesLocked(until=self.locked_until.isoformat())
-        if self.in_a_row.count(challenge) >= CODES_PER_CHALLENGE:
+        if self.lately.count(challenge) >= CODES_PER_CHALLENGE:
             raise ChallengeEnded
 
-    def left(self, challenge: str) -> int:
-        """Return how many more wrong codes this challenge takes."""
-        return max(0, min(CODES_PER_CHALLENGE - self.in_a_row.count(challenge), CODES_BEFORE_LOCK - len(self.in_a_row)))
+    def is_last(self, challenge: str) -> bool:
+        """Say whether one more wrong code spends this challenge."""
+        return self.lately.count(challenge) + 1 >= CODES_PER_CHALLENGE
 
     def locks_after_failure(self, at: datetime, *, may_die: bool) -> list[Fact]:
         """Return the lock that one more failure brings, if any. A set-up code cannot kill: no secret is guessed there."""
@@ -70,9 +74,11 @@ class Guesses:
         used = self.forgiven if self.forgiven_on == at.date() else 0
         return int(self.net > 0 and used < FORGIVEN_PER_DAY)
 
-    def failed(self, challenge: str) -> "Guesses":
-        """Count a failure."""
-        return replace(self, in_a_row=(*self.in_a_row, challenge), net=self.net + 1)
+    def failed(self, challenge: str, *, against_secret: bool) -> "Guesses":
+        """Count a failure; only one against the active secret brings its death nearer."""
+        lately = (*self.lately, challenge)[-REMEMBERED_FAILURES:]
+        net = self.net + int(against_secret)
+        return replace(self, in_a_row=(*self.in_a_row, challenge), lately=lately, net=net)
 
     def locked(self, until: datetime | None) -> "Guesses":
         """Begin a lock; the next row of failures is counted afresh."""
@@ -80,9 +86,25 @@ class Guesses:
 
     def unlocked(self) -> "Guesses":
         """End a lock before its time."""
-        return replace(self, in_a_row=(), locked_until=None, dead=False)
+        return replace(self, in_a_row=(), locked_until=None)
+
+    def without_secret(self) -> "Guesses":
+        """Let the lock and the death of a secret end with the secret."""
+        return replace(self.unlocked(), dead=False)
+
+    def with_new_secret(self) -> "Guesses":
+        """Count afresh for a new secret; spent challenges stay spent."""
+        return Guesses(lately=self.lately)
 
     def succeeded(self, fact: Verified, on: date) -> "Guesses":
         """Clear the row, and give back what the fact says."""
         used = self.forgiven if self.forgiven_on == on else 0
-        return Guesses(net=self.net - fact.gives_back, forgiven_on=on, forgiven=used + fact.gives_back)
+        return replace(
+            self,
+            in_a_row=(),
+            locks=0,
+            locked_until=None,
+            net=self.net - fact.gives_back,
+            forgiven_on=on,
+            forgiven=used + fact.gives_back,
+        )

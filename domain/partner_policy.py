@@ -32,7 +32,8 @@ class PartnerPolicy:
                 changes.append(Enforced(population=population))
             if population in self.enforced and population not in wanted:
                 changes.append(EnforcementLifted(population=population))
-        ended = [population for population in Population if sign_out and population in wanted]
+        touched = wanted | self.enforced
+        ended = [population for population in Population if sign_out and population in touched]
         return [*changes, *(EveryoneSignedOut(population=population) for population in ended)]
 
 

@@ -19,7 +19,7 @@ from domain.facts import (
     VerificationFailed,
     Verified,
 )
-from domain.guessing import Guesses
+from domain.guessing import AuthenticatorDead, Guesses
 from domain.kernel import Fact, Refused
 from domain.totp import PERIOD_SECONDS
 
@@ -172,9 +172,11 @@ class UserMFA:
         expires = at + (OWN_RESET_LIFETIME if by_person else ADMINISTRATOR_RESET_LIFETIME)
         return [ResetMailRepeated(by=self.reset.by, reset_id=reset_id, expires_at=expires)]
 
-    def unlock(self) -> list[Fact]:
+    def unlock(self, at: datetime) -> list[Fact]:
         """End a lock before its time."""
-        return [Unlocked()] if self.guesses.locked_until or self.guesses.dead else []
+        if self.guesses.dead:
+            raise AuthenticatorDead
+        return [Unlocked()] if self.guesses.locked_until and at < self.guesses.locked_until else []
 
     # ── Questions ──
 
@@ -210,13 +212,15 @@ def evolve(mfa: UserMFA, fact: Fact) -> UserMFA:
         case Verified():
             return _verified(mfa, fact)
         case VerificationFailed():
-            return replace(mfa, guesses=mfa.guesses.failed(fact.challenge))
+            against_secret = fact.purpose is not Purpose.SETUP
+            return replace(mfa, guesses=mfa.guesses.failed(fact.challenge, against_secret=against_secret))
         case Locked():
-            return replace(mfa, guesses=mfa.guesses.locked(fact.until), setup=None)
+            kept = mfa.reset if fact.until else None
+            return replace(mfa, guesses=mfa.guesses.locked(fact.until), setup=None, reset=kept)
         case Unlocked():
             return replace(mfa, guesses=mfa.guesses.unlocked())
         case Disabled():
-            return UserMFA(last_time_step=mfa.last_time_step, guesses=mfa.guesses)
+            return UserMFA(last_time_step=mfa.last_time_step, guesses=mfa.guesses.without_secret())
         case ResetRequested():
             return replace(mfa, reset=OpenReset(Initiator.PERSON, fact.reset_id, fact.expires_at))
         case ResetConfirmed():
@@ -230,12 +234,13 @@ def evolve(mfa: UserMFA, fact: Fact) -> UserMFA:
 def _verified(mfa: UserMFA, fact: Verified) -> UserMFA:
     day = datetime.fromtimestamp(fact.time_step * PERIOD_SECONDS, UTC).date()
     if fact.purpose is Purpose.SETUP and mfa.setup is not None:
-        return UserMFA(factor=Factor.ACTIVE, secret_ref=mfa.setup.secret_ref, last_time_step=fact.time_step)
+        proved = UserMFA(factor=Factor.ACTIVE, secret_ref=mfa.setup.secret_ref, last_time_step=fact.time_step)
+        return replace(proved, guesses=mfa.guesses.with_new_secret())
     return replace(mfa, last_time_step=fact.time_step, guesses=mfa.guesses.succeeded(fact, day))
 
 
 def _reset(mfa: UserMFA, fact: ResetConfirmed) -> UserMFA:
-    ended = UserMFA(last_time_step=mfa.last_time_step, guesses=mfa.guesses.unlocked())
+    ended = UserMFA(last_time_step=mfa.last_time_step, guesses=mfa.guesses.without_secret())
     if fact.expires_at is None:
         return ended
     return replace(ended, factor=Factor.PENDING, reset=OpenReset(fact.by, fact.reset_id, fact.expires_at))

@@ -173,7 +173,7 @@ def unlock(account_id: str, origin: Origin, s: Sockets) -> int:
 
     def decide() -> int:
         mfa, version = mfa_of(account_id, s)
-        facts = mfa.unlock()
+        facts = mfa.unlock(origin.at)
         if not facts:
             return position
         again = Origin(origin.actor, s.chance.new_id(), origin.at)

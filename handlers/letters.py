@@ -22,8 +22,10 @@ _WORDS = {
     MailKind.RESET_REQUESTED: Words(
         "Confirm the reset of your multi-factor authentication",
         (
-            "Somebody who knows your password asked to reset the multi-factor authentication (MFA) of your account at"
-            " {place}.",
+            (
+                "Somebody who knows your password asked to reset the multi-factor authentication (MFA) of your account at"
+                " {place}."
+            ),
             "Your present authenticator keeps working until you confirm. The link works once, for 60 minutes.",
             "If this was not you, do not follow the link, and change your password.",
         ),
@@ -33,8 +35,10 @@ _WORDS = {
         "Set up your multi-factor authentication again",
         (
             "An administrator has reset the multi-factor authentication (MFA) of your account at {place}.",
-            "Codes of your old authenticator are refused from now on. Follow the link, sign in, and set MFA up again."
-            " The link works for 24 hours.",
+            (
+                "Codes of your old authenticator are refused from now on. Follow the link, sign in, and set MFA up again."
+                " The link works for 24 hours."
+            ),
             "If you did not expect this, ask the administrator before you go on.",
         ),
         "Set up MFA",
@@ -42,8 +46,10 @@ _WORDS = {
     MailKind.MFA_ACTIVATED: Words(
         "Multi-factor authentication is active",
         (
-            "The multi-factor authentication (MFA) of your account at {place} is active. From now on each sign-in asks"
-            " for a code of your authenticator app.",
+            (
+                "The multi-factor authentication (MFA) of your account at {place} is active. From now on each sign-in asks"
+                " for a code of your authenticator app."
+            ),
             _NOT_YOU,
         ),
     ),
@@ -54,8 +60,10 @@ _WORDS = {
     MailKind.MFA_RESET: Words(
         "Your multi-factor authentication was reset",
         (
-            "The multi-factor authentication (MFA) of your account at {place} was reset by the link in an earlier mail."
-            " Every session of the account has ended.",
+            (
+                "The multi-factor authentication (MFA) of your account at {place} was reset by the link in an earlier mail."
+                " Every session of the account has ended."
+            ),
             _NOT_YOU,
         ),
     ),
@@ -63,16 +71,20 @@ _WORDS = {
         "Sign-in is locked for a while",
         (
             "There were too many wrong passwords or codes for your account at {place}. Sign-in waits for a while.",
-            "If that was not you, somebody else is trying: your account is locked against them, and you may ask your"
-            " administrator for help.",
+            (
+                "If that was not you, somebody else is trying: your account is locked against them, and you may ask your"
+                " administrator for help."
+            ),
         ),
         "Unlock sign-in now",
     ),
     MailKind.ENFORCED: Words(
         "Multi-factor authentication is now mandatory",
         (
-            "An administrator of {place} has made multi-factor authentication (MFA) mandatory. Everybody concerned is"
-            " led through the set-up at the next sign-in, you included.",
+            (
+                "An administrator of {place} has made multi-factor authentication (MFA) mandatory. Everybody concerned is"
+                " led through the set-up at the next sign-in, you included."
+            ),
             "The policy stands in Security Settings.",
         ),
     ),

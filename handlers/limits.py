@@ -1,4 +1,4 @@
-"""How often what may be tried. Every number is from the product's security design, section 4, unless another source stands there."""
+"""How often what may be tried: numbers of the product's security design, section 4, unless another source is named."""
 
 from datetime import timedelta
 

@@ -6,7 +6,6 @@ from datetime import timedelta
 from enum import StrEnum
 
 from domain.facts import Purpose, Role, Verified
-from domain.guessing import CODES_PER_CHALLENGE
 from domain.kernel import Fact, Refused
 from domain.totp import clean_code, matching_step
 from domain.user_mfa import UserMFA
@@ -237,7 +236,7 @@ def store_code_try(
     """Store what a code led to before anybody hears of it; the sign-in ends with its fifth wrong code."""
     account, (token, session) = caller.person(), caller.sign_in()
     verified = isinstance(facts[0], Verified)
-    last_one = mfa.guesses.in_a_row.count(session.handle) + 1 >= CODES_PER_CHALLENGE
+    last_one = mfa.guesses.is_last(session.handle)
     rows = secrets_ended(mfa, facts, account.account_id)
     rows += if_verified if verified else [SessionClosed(token)] if last_one else []
     change = Change(f"user_mfa:{account.account_id}", version, facts, account.partner_id)

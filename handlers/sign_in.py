@@ -46,6 +46,8 @@ def sign_in(command: SignIn, caller: Caller, s: Sockets) -> Progress:
         raise TooManyTries(until=reservation.retry_at.isoformat() if reservation.retry_at else None)
     accounts = _accounts_behind(key, command.password, s)
     if not accounts:
+        digest = s.keys.digest("mail", key)
+        s.sign_in_log.note(caller.at, digest, caller.ip_prefix, known_device=not untrusted, outcome="wrong_password")
         if untrusted and reservation.last:
             _lock_sign_in(key, reservation.last, caller, s)
         raise WrongCredentials

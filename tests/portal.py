@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 
+
 @dataclass
 class Browser:
     """One browser, signed in to at most one account."""

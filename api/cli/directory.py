@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli.common import Json, answer, operator, plugged
+from api.cli.console import Json, answer, operator, plugged
 from api.cli.demo import load_demo
 from api.cli.importing import take_file
 from handlers import directory

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import ValidationError
 
 from api.bootstrap import Watchword
-from api.cli.common import operator, progress
+from api.cli.console import operator, progress
 from handlers.directory import BATCH, AccountLine, ImportLine, OrganizationLine, PartnerLine, register, take_accounts
 from handlers.shapes import mail_key
 
@@ -56,7 +56,7 @@ def take_file(path: Path, watchword: Watchword) -> Result:
     places: list[tuple[int, PartnerLine | OrganizationLine]] = [*found.partners.values(), *found.organizations.values()]
     for _, item in places:
         result.changed += register(item, operator(watchword), watchword.sockets)
-    result.changed += _take_accounts([line for _, line in found.accounts.values()], found, watchword)
+    result.changed += _take_accounts([line for _, line in found.accounts.values()], watchword)
     return result
 
 
@@ -202,7 +202,7 @@ class Known:
             found.errors.append(LineError(number, "account.email", message))
 
 
-def _take_accounts(lines: list[AccountLine], found: Directory, watchword: Watchword) -> int:
+def _take_accounts(lines: list[AccountLine], watchword: Watchword) -> int:
     s = watchword.sockets
     rows = watchword.database.all("SELECT organization_id, partner_id FROM organization_access")
     owners = {row["organization_id"]: row["partner_id"] for row in rows}

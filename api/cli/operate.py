@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from api import bootstrap
-from api.cli.common import Json, answer, plugged, progress
+from api.cli.console import Json, answer, plugged, progress
 from api.embedded.mail import CaughtMail, list_mails, read_mail
 from api.settings import read
 from handlers import notices

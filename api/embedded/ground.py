@@ -8,6 +8,7 @@ PostgreSQL refuses to run as root. When root starts Watchword (a container, a fr
 * The programs, when they lie below a closed directory, are copied once to a temporary folder that belongs to root.
 """
 
+import contextlib
 import importlib.util
 import os
 import pwd
@@ -145,7 +146,7 @@ def _copy(package: Path, copy: Path) -> Path:
         if part.exists():
             shutil.copytree(part, fresh / part.name)
     fresh.chmod(0o755)
-    if not copy.exists():
+    with contextlib.suppress(OSError):  # another start has put one there meanwhile
         fresh = fresh.replace(copy)
     print(
         f"PostgreSQL's programs are copied to {fresh}, since the account nobody cannot reach {package}.",

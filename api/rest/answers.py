@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from api.doors import Asked, csrf_token
 from api.problems import Problem
-from handlers.ports import AccountEntry
+from handlers.ports import AccountEntry, Session
 from handlers.sessions import State
 
 MinPosition = Annotated[
@@ -202,7 +202,7 @@ class HistoryAnswer(BaseModel):
 
 
 def session_answer(
-    asked: Asked, session: Any, account: AccountEntry | None, position: int | None = None
+    asked: Asked, session: Session | None, account: AccountEntry | None, position: int | None = None
 ) -> SessionAnswer:
     """Return the public form of a sign-in."""
     if session is None:

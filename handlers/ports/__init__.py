@@ -27,7 +27,7 @@ from handlers.ports.people import (
 )
 from handlers.ports.secrets import Keys, Passwords, SecretKept, SecretsEnded, Unreadable, Vault
 from handlers.ports.sessions import Session, SessionClosed, SessionEnded, SessionOpened, Sessions, SessionStands
-from handlers.ports.throttle import Limit, Link, Links, LinkUsed, Reservation, Throttle
+from handlers.ports.throttle import Limit, Link, Links, LinkUsed, Reservation, SignInLog, Throttle
 
 __all__ = [
     "AccountEntry",
@@ -72,6 +72,7 @@ __all__ = [
     "SessionOpened",
     "SessionStands",
     "Sessions",
+    "SignInLog",
     "Sockets",
     "StillAllowed",
     "Throttle",

@@ -8,7 +8,7 @@ from handlers.ports.log import EventStore
 from handlers.ports.people import People
 from handlers.ports.secrets import Keys, Passwords, Vault
 from handlers.ports.sessions import Sessions
-from handlers.ports.throttle import Links, Throttle
+from handlers.ports.throttle import Links, SignInLog, Throttle
 
 
 class Clock(Protocol):
@@ -52,6 +52,7 @@ class Sockets:
     sessions: Sessions
     throttle: Throttle
     links: Links
+    sign_in_log: SignInLog
     clock: Clock
     chance: Chance
     rules: Rules = field(default_factory=Rules)

@@ -32,6 +32,13 @@ class Reservation:
     """The limits of which this was the last try."""
 
 
+class SignInLog(Protocol):
+    """Failed passwords: not facts, since anyone can make them, and forgotten after a while."""
+
+    def note(self, at: datetime, mail_digest: str, ip_prefix: str, *, known_device: bool, outcome: str) -> None:
+        """Keep one failed try."""
+
+
 class Throttle(Protocol):
     """Counts of tries, each reserved in its own transaction before anything is compared."""
 

@@ -86,11 +86,16 @@ def by_npm() -> bool:
     with tempfile.TemporaryDirectory() as folder:
         if not quietly("npm", "pack", "--silent", "--pack-destination", folder, PACKAGE):
             return False
-        with tarfile.open(next(Path(folder).glob("*.tgz"))) as archive:
-            archive.extractall(folder, filter="data")
+        extract(next(Path(folder).glob("*.tgz")), Path(folder))
         shutil.rmtree(UNPACKED, ignore_errors=True)
         UNPACKED.mkdir(parents=True)
         return unpack(Path(folder) / "package" / "bin")
+
+
+def extract(tar: Path, folder: Path) -> None:
+    with tarfile.open(tar) as archive:
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # the first releases of Python 3.11 have none
+        archive.extractall(folder)  # noqa: S202 - what npm has checked against its sum
 
 
 def unpack(folder: Path) -> bool:
@@ -101,8 +106,7 @@ def unpack(folder: Path) -> bool:
         if not quietly("node", "-e", program, packed, UNPACKED / packed.stem):
             return False
     for libraries in UNPACKED.glob("*.tar"):
-        with tarfile.open(libraries) as archive:
-            archive.extractall(UNPACKED, filter="data")
+        extract(libraries, UNPACKED)
         libraries.unlink()
     start = UNPACKED / "watchword-chromium"
     start.write_text(START)

@@ -53,7 +53,20 @@ def test_a_malformed_body_names_its_field(portal: Portal, body: bytes, field: st
 
 @pytest.mark.parametrize(
     "code",
-    ["１２３４５６", "𝟏𝟐𝟑𝟒𝟓𝟔", "٠١٢٣٤٥", "12345\u200b6", "12345\u00a06", "+123456", "123456\n", "12345\x006", 123456, "1234567", "12345", None],
+    [
+        "１２３４５６",
+        "𝟏𝟐𝟑𝟒𝟓𝟔",
+        "٠١٢٣٤٥",
+        "12345\u200b6",
+        "12345\u00a06",
+        "+123456",
+        "123456\n",
+        "12345\x006",
+        123456,
+        "1234567",
+        "12345",
+        None,
+    ],
 )
 def test_a_code_is_six_ascii_digits_or_it_is_not_looked_at(portal: Portal, code: Any) -> None:
     person = signed_in(portal, "dist-support")
@@ -94,9 +107,9 @@ def test_pages_of_users_join_without_gap_or_repetition(portal: Portal) -> None:
     whole = [row["account_id"] for row in owner.get("/partners/dist/users", limit=200).json()["items"]]
     for sort in ("name", "-name", "email", "-email"):
         found: list[str] = []
-        cursor = None
+        cursor: str | None = None
         while True:
-            more = {"cursor": cursor} if cursor else {}
+            more: dict[str, Any] = {"cursor": cursor} if cursor else {}
             page = owner.get("/partners/dist/users", limit=2, sort=sort, **more).json()
             found += [row["account_id"] for row in page["items"]]
             cursor = page["next_cursor"]
@@ -111,7 +124,9 @@ def test_a_search_takes_percent_signs_for_what_they_are(portal: Portal) -> None:
     owner = signed_in(portal, "dist-owner")
     for words in ("%", "_", "\\", "' OR 1=1 --"):
         assert owner.get("/partners/dist/users", q=words).json()["items"] == [] or words == "_"
-    assert [row["account_id"] for row in owner.get("/partners/dist/users", q="ADMIN2").json()["items"]] == ["dist-admin2"]
+    assert [row["account_id"] for row in owner.get("/partners/dist/users", q="ADMIN2").json()["items"]] == [
+        "dist-admin2"
+    ]
 
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
@@ -122,14 +137,21 @@ def test_the_whole_api_keeps_to_its_description(portal: Portal) -> None:
     """Generated requests of a signed-in owner: each answer is one that the OpenAPI document describes."""
     owner = signed_in(portal, "dist-owner")
     document = owner.get("/openapi.json").json()
-    sent = {"Origin": owner.origin, "Cookie": f"watchword={owner.http.cookies['watchword']}", "X-CSRF-Token": owner.csrf}
-    operations = [each.ok() for each in schemathesis.openapi.from_dict(document).get_all_operations()]
+    sent = {
+        "Origin": owner.origin,
+        "Cookie": f"watchword={owner.http.cookies['watchword']}",
+        "X-CSRF-Token": owner.csrf,
+    }
+    described: Any = schemathesis.openapi.from_dict(document)
+    operations = [each.ok() for each in described.get_all_operations()]
     assert len(operations) > 20
     for operation in operations:
         if operation.method.upper() == "DELETE":
             continue
 
-        @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
+        @settings(
+            max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None
+        )
         @given(case=operation.as_strategy())
         def generated(case: Any) -> None:
             answer = case.call(base_url=portal.address, headers=sent)

@@ -11,7 +11,13 @@ from tests.portal import Browser
 from tests.services import Portal
 
 OPEN_TO = {
-    "anonymous": {"GET /session", "DELETE /session", "POST /sign-in", "POST /reset/{id}/confirm", "POST /unlock/{id}/confirm"},
+    "anonymous": {
+        "GET /session",
+        "DELETE /session",
+        "POST /sign-in",
+        "POST /reset/{id}/confirm",
+        "POST /unlock/{id}/confirm",
+    },
     "identified": {"POST /sign-in/account"},
     "mfa_code_required": {"POST /sign-in/code"},
     "mfa_setup_required": {
@@ -96,7 +102,7 @@ def test_an_unsafe_call_needs_the_csrf_token_of_its_own_sign_in_and_comes_from_o
 
 def test_a_session_takes_a_new_token_at_each_step(portal: Portal) -> None:
     browser, key = enrolled(portal, "dist-admin")
-    seen = set()
+    seen: set[str] = set()
 
     def token_dies() -> None:
         token = browser.http.cookies["watchword"]
@@ -169,7 +175,9 @@ def test_at_most_ten_sessions_of_an_account_are_open(portal: Portal) -> None:
 def test_a_service_token_has_its_scopes_and_its_partner(portal: Portal) -> None:
     tokens = portal.watchword.tokens
     reader = Browser.at(portal.address, headers={"Authorization": f"Bearer {tokens.create('r', ['read'], 'dist')}"})
-    writer = Browser.at(portal.address, headers={"Authorization": f"Bearer {tokens.create('w', ['read', 'write'], '*')}"})
+    writer = Browser.at(
+        portal.address, headers={"Authorization": f"Bearer {tokens.create('w', ['read', 'write'], '*')}"}
+    )
     assert reader.get("/partners/dist/users").status_code == 200
     assert reason(reader.get("/partners/sub/users")) == (404, "another_tenant")
     assert reason(enforce(reader, "dist", users=True)) == (403, "not_among_these")

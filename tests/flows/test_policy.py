@@ -63,7 +63,9 @@ def test_where_enforced_nobody_switches_off_and_nobody_gets_in_without(portal: P
     assert reason(owner.post("/me/mfa/disable")) == (403, "enforced_by_partner")
     assert owner.get("/me/mfa").json()["mfa_status"] == "Active"
     refused = [item for item in owner.get("/me/history").json()["items"] if item["topic"] == "account.attempt_refused"]
-    assert [(item["data"]["action"], item["data"]["reason"]) for item in refused] == [("switch_off", "enforced_by_partner")]
+    assert [(item["data"]["action"], item["data"]["reason"]) for item in refused] == [
+        ("switch_off", "enforced_by_partner")
+    ]
 
 
 def test_running_sessions_stay_unless_everyone_is_signed_out(portal: Portal) -> None:

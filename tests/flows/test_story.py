@@ -40,7 +40,13 @@ def test_where_enforced_everything_stays_closed_until_the_set_up_is_done(portal:
     assert enforce(signed_in(portal, "dist-owner"), "dist", users=True).status_code == 200
     person = portal.browser()
     assert person.sign_in(address("dist-admin"), PASSWORD)["state"] == "mfa_setup_required"
-    for path in ("/me/mfa", "/me/history", "/partners/dist/users", "/partners/dist/mfa-policy", "/accounts/dist-owner/mfa"):
+    for path in (
+        "/me/mfa",
+        "/me/history",
+        "/partners/dist/users",
+        "/partners/dist/mfa-policy",
+        "/accounts/dist-owner/mfa",
+    ):
         assert reason(person.get(path)) == (403, "mfa_setup_required"), path
     assert reason(person.post("/me/mfa/disable")) == (403, "enforced_by_partner")
     confirm(portal, person, person.start_setup()["setup_key"])

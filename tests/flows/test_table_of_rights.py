@@ -86,7 +86,9 @@ def test_nobody_reaches_into_another_tenant(portal: Portal) -> None:
     for account in ("dist-owner", "dist2-owner", "resell-owner"):
         actor = signed_in(portal, account)
         for target in ("sub-admin", "sub-org-user", "no-such-account"):
-            refused(portal, account, actor.post(f"/accounts/{target}/mfa/reset", {}), "reset_user", "another_tenant", 404)
+            refused(
+                portal, account, actor.post(f"/accounts/{target}/mfa/reset", {}), "reset_user", "another_tenant", 404
+            )
             assert reason(actor.get(f"/accounts/{target}/mfa")) == (404, "another_tenant")
         for path in ("users", "mfa-policy", "summary"):
             for partner in ("sub", "no-such-partner"):
@@ -104,7 +106,13 @@ def test_only_a_change_of_role_gives_the_right_and_takes_it_at_once(portal: Port
 
     def become(role: str) -> None:
         line = AccountLine.model_validate(
-            {"id": "dist-support", "email": address("dist-support"), "name": "Dist Support", "partner": "dist", "role": role}
+            {
+                "id": "dist-support",
+                "email": address("dist-support"),
+                "name": "Dist Support",
+                "partner": "dist",
+                "role": role,
+            }
         )
         from handlers.ports import Origin  # noqa: PLC0415
 

@@ -57,7 +57,9 @@ def test_two_hundred_guesses_at_once_are_counted_one_by_one(portal: Portal) -> N
     wrong = wrong_code(portal, key)
     before = len(portal.watchword.store.history("user_mfa:dist-support"))
     with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(lambda n: browsers[n % 10].post("/sign-in/code", {"code": wrong}).status_code, range(200)))
+        answers = list(
+            pool.map(lambda n: browsers[n % 10].post("/sign-in/code", {"code": wrong}).status_code, range(200))
+        )
     assert set(answers) <= {401, 403, 429, 503}
     facts = [each.fact.TOPIC for each in portal.watchword.store.history("user_mfa:dist-support")[before:]]
     assert facts.count("user_mfa.verification_failed") == 10

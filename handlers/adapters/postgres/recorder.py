@@ -43,7 +43,7 @@ class Recorder(PostgresApplicationRecorder):
             self._check_unchanged(cursor, unchanged)
             for row in rows:
                 check_row(cursor, row)
-            PostgresAggregateRecorder._insert_stored_events(self, cursor, stored_events)
+            PostgresAggregateRecorder._insert_stored_events(self, cursor, stored_events)  # noqa: SLF001 the library's insert, without its lock
             positions = self._fetch_ids_after_insert_events(cursor, stored_events) or ()
             with connection.pipeline():
                 fold_access(cursor, envelopes)

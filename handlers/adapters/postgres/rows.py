@@ -156,8 +156,17 @@ def _queued_mail(cursor: Cursor[Any], row: QueuedMail) -> None:
     cursor.execute(
         "INSERT INTO mail_queue (mail_id, kind, account_id, tenant, because, link_id, expires_at, owed_at, state,"
         " next_try) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'pending', %s)",
-        (row.mail_id, row.kind.value, row.account_id, row.tenant, row.because, row.link_id, row.expires_at)
-        + (row.owed_at, row.owed_at),
+        (
+            row.mail_id,
+            row.kind.value,
+            row.account_id,
+            row.tenant,
+            row.because,
+            row.link_id,
+            row.expires_at,
+            row.owed_at,
+            row.owed_at,
+        ),
     )
 
 

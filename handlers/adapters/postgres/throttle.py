@@ -8,6 +8,8 @@ from psycopg.rows import DictRow
 from handlers.adapters.postgres.database import Database
 from handlers.ports import Limit, Link, Reservation
 
+_KEPT_FOR = timedelta(days=90)
+"""How long failed passwords are kept. Ours: a quarter, for questions after an attack."""
 _WRONG_SECRETS = 5
 """Wrong secrets after which a mailed link is dead. Source: the product's security design, section 4."""
 
@@ -111,3 +113,21 @@ class PostgresLinks:
         """Count one try before it is compared; False when the link has seen five wrong ones."""
         statement = "UPDATE mailed_link SET wrong = wrong + 1 WHERE link_id = %s AND wrong < %s"
         return self._database.run(statement, (link_id, _WRONG_SECRETS)) == 1
+
+
+class PostgresSignInLog:
+    """The SignInLog socket's plug for PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def note(self, at: datetime, mail_digest: str, ip_prefix: str, *, known_device: bool, outcome: str) -> None:
+        """Keep one failed try."""
+        self._database.run(
+            "INSERT INTO sign_in_log (at, mail_digest, ip_prefix, known_device, outcome) VALUES (%s, %s, %s, %s, %s)",
+            (at, mail_digest, ip_prefix, known_device, outcome),
+        )
+
+    def forget_old(self, now: datetime) -> int:
+        """Delete what is older than it is kept, and return how many."""
+        return self._database.run("DELETE FROM sign_in_log WHERE at < %s", (now - _KEPT_FOR,))

@@ -1,0 +1,101 @@
+"""The log in memory: the whole contract of the EventStore socket in a page. It forgets everything with its process."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+from domain.kernel import Envelope, Fact, replay
+from handlers.ports import Change, Conflict, Known, MessageProcessed, Origin, Row
+from handlers.ports.log import State
+
+
+class MemoryEventStore:
+    """The EventStore socket's plug for tests. One lock stands for the transaction: an append is seen whole or not at all."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._log: list[Envelope] = []
+        self._streams: dict[str, list[Envelope]] = {}
+        self._commands: dict[str, Known] = {}
+        self.rows: list[Row] = []
+        """Every row that was written with facts, in commit order."""
+
+    def load(self, stream: str, evolve: Callable[[State, Fact], State], initial: State) -> tuple[State, int]:
+        """Return the stream's state and version; the initial state and 0 for a stream without facts."""
+        history = self.history(stream)
+        return replay(evolve, initial, (envelope.fact for envelope in history)), len(history)
+
+    def append(
+        self, *changes: Change, origin: Origin, rows: Sequence[Row] = (), unchanged: Sequence[tuple[str, int]] = ()
+    ) -> int:
+        """Store the facts and the rows at once and return the last position. Raises Conflict."""
+        if not any(change.facts for change in changes):
+            raise ValueError("an append needs at least one fact")
+        with self._lock:
+            known = self._commands.get(origin.command_id)
+            if known is not None:
+                return known.position
+            # Everything that can be refused is refused before the first thing is written.
+            self._check_versions(changes, unchanged)
+            self._check_rows(rows)
+            for envelope in _envelopes(changes, origin, len(self._log)):
+                self._streams.setdefault(envelope.stream, []).append(envelope)
+                self._log.append(envelope)
+            self.rows += rows
+            self._commands[origin.command_id] = Known(len(self._log), origin.fingerprint)
+            return len(self._log)
+
+    def _check_versions(self, changes: Sequence[Change], unchanged: Sequence[tuple[str, int]]) -> None:
+        versions = {stream: len(history) for stream, history in self._streams.items()}
+        for stream, version in unchanged:
+            if versions.get(stream, 0) != version:
+                raise Conflict(stream)
+        for change in changes:
+            if versions.get(change.stream, 0) != change.after:
+                raise Conflict(change.stream)
+            versions[change.stream] = change.after + len(change.facts)
+
+    def _check_rows(self, rows: Sequence[Row]) -> None:
+        """Refuse a message that had its effect. Other rows are not looked at here: their tables would refuse them."""
+        processed = [row for row in (*self.rows, *rows) if isinstance(row, MessageProcessed)]
+        if len(processed) != len(set(processed)):
+            raise Conflict("the message had its effect")
+
+    def history(self, stream: str) -> Sequence[Envelope]:
+        """Return all of one stream."""
+        with self._lock:
+            return tuple(self._streams.get(stream, ()))
+
+    def read(self, after: int, limit: int) -> Sequence[Envelope]:
+        """Return the next envelopes of the whole log, in position order."""
+        with self._lock:
+            return tuple(self._log[after : after + limit])
+
+    def known(self, command_id: str) -> Known | None:
+        """Return what a command led to, if it was stored."""
+        with self._lock:
+            return self._commands.get(command_id)
+
+    def last_position(self) -> int:
+        """Return the position of the newest fact, 0 in an empty log."""
+        with self._lock:
+            return len(self._log)
+
+
+def _envelopes(changes: Sequence[Change], origin: Origin, last_position: int) -> Iterator[Envelope]:
+    position = last_position
+    for change in changes:
+        for number, fact in enumerate(change.facts, start=1):
+            position += 1
+            yield Envelope(
+                fact=fact,
+                stream=change.stream,
+                version=change.after + number,
+                at=origin.at,
+                actor=origin.actor,
+                tenant=change.tenant,
+                command_id=origin.command_id,
+                correlation_id=origin.correlation_id,
+                ip_prefix=origin.ip_prefix,
+                session=origin.session,
+                position=position,
+            )

@@ -1,0 +1,206 @@
+"""What only a real database can break: killed connections, other hands on the facts, older shapes, readers beside writers."""
+
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import orjson
+import psycopg
+import pytest
+
+from handlers.adapters.postgres.event_store import UPCASTS, PostgresEventStore
+from handlers.ports import Change, Conflict, MessageProcessed, Unavailable
+from tests.contract.plugs import (
+    NOON,
+    append_deciding_again,
+    change,
+    collect,
+    fact,
+    numbers_in,
+    origin,
+    read_all,
+    rising,
+    step_of,
+)
+from tests.servers import Database
+
+ONE = "user_mfa:one"
+_BUSY = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+    AND state IN ('active', 'idle in transaction') AND query NOT LIKE 'SELECT 1%' ORDER BY random() LIMIT 1"""
+
+
+@dataclass
+class Writer:
+    """One thread's wishes, each two facts in two streams and a row, and what it was told about them."""
+
+    name: str
+    acknowledged: dict[int, int] = field(default_factory=dict)
+    unknown: list[int] = field(default_factory=list)
+
+    @property
+    def streams(self) -> tuple[str, str]:
+        return f"user_mfa:{self.name}-left", f"user_mfa:{self.name}-right"
+
+    def ask(self, number: int, store: PostgresEventStore) -> None:
+        left, right = self.streams
+        try:
+            _, version = store.load(left, collect, ())
+            changes = change(left, version, number), change(right, version, number)
+            row = MessageProcessed("notifier", f"{self.name}-{number}")
+            self.acknowledged[number] = store.append(*changes, origin=origin(f"{self.name}-{number}"), rows=[row])
+        except Unavailable:
+            self.unknown.append(number)
+
+    def check(self, store: PostgresEventStore, rows: set[str]) -> None:
+        """See that every wish has its full effect or none, and every acknowledged one has it once."""
+        left, right = (Counter(numbers_in(store, stream)) for stream in self.streams)
+        for number in (*self.acknowledged, *self.unknown):
+            known = store.known(f"{self.name}-{number}")
+            effect = (left[number], right[number], f"{self.name}-{number}" in rows, known is not None)
+            assert effect == (1, 1, True, True) or (number in self.unknown and effect == (0, 0, False, False))
+            assert number in self.unknown or (known and known.position == self.acknowledged[number])
+
+
+def _kill_busy_ones(owner_url: str, stop: threading.Event) -> int:
+    killed = 0
+    with psycopg.connect(owner_url, autocommit=True) as owner:
+        while not stop.wait(0.003):
+            killed += len(owner.execute(_BUSY).fetchall())
+    return killed
+
+
+def test_killed_connections_lose_nothing_acknowledged_and_leave_nothing_half_done(
+    postgres: PostgresEventStore, database: Database
+) -> None:
+    stop, writers = threading.Event(), [Writer(f"w{n}") for n in range(4)]
+
+    def fifty(writer: Writer) -> None:
+        for number in range(50):
+            writer.ask(number, postgres)
+
+    with ThreadPoolExecutor(5) as threads:
+        killing = threads.submit(_kill_busy_ones, database.owner_url, stop)
+        try:
+            list(threads.map(fifty, writers))
+        finally:
+            stop.set()
+        killed = killing.result()
+    acknowledged = sum(len(writer.acknowledged) for writer in writers)
+    print(f"{killed} killed, {acknowledged} of 200 acknowledged")
+    assert killed > 20
+    assert acknowledged > 50
+    with psycopg.connect(database.app_url) as connection:
+        rows = {row[0] for row in connection.execute("SELECT message_id FROM processed_message")}
+    for writer in writers:
+        writer.check(postgres, rows)
+
+
+def test_a_log_that_does_not_answer_is_unavailable_and_answers_again(
+    postgres: PostgresEventStore, database: Database
+) -> None:
+    """The table is locked by somebody else for longer than an append waits."""
+    command = origin("cmd-1")
+    with psycopg.connect(database.owner_url) as owner, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(postgres._recorder.datastore, "lock_timeout", 0)  # type: ignore[attr-defined]
+        owner.execute("LOCK TABLE stored_events IN EXCLUSIVE MODE")
+        with ThreadPoolExecutor(1) as threads:
+            waiting = threads.submit(postgres.append, change(ONE, 0, 1), origin=command)
+            _until_somebody_waits(database.owner_url)
+            with psycopg.connect(database.owner_url, autocommit=True) as killer:
+                while not waiting.done():
+                    killer.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted")
+            with pytest.raises(Unavailable):
+                waiting.result()
+    assert postgres.load(ONE, collect, ()) == ((), 0)
+    assert postgres.append(change(ONE, 0, 1), origin=command) == postgres.last_position()
+
+
+def _until_somebody_waits(url: str) -> None:
+    deadline = time.monotonic() + 20
+    with psycopg.connect(url, autocommit=True) as connection:
+        while connection.execute("SELECT FROM pg_locks WHERE NOT granted").fetchone() is None:
+            assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize("statement", ["UPDATE stored_events SET topic = topic", "DELETE FROM stored_events"])
+def test_nobody_changes_a_fact(postgres: PostgresEventStore, database: Database, statement: str) -> None:
+    """Not the application, for want of the right; not the owner, for the trigger."""
+    postgres.append(change(ONE, 0, 1), origin=origin())
+    with psycopg.connect(database.app_url) as app, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        app.execute(statement)  # type: ignore[call-overload]
+    with psycopg.connect(database.owner_url) as owner, pytest.raises(psycopg.errors.RaiseException, match="never"):
+        owner.execute(statement)  # type: ignore[call-overload]
+    assert numbers_in(postgres, ONE) == (1,)
+
+
+def test_nobody_empties_the_log_and_the_application_cannot_switch_the_trigger_off(
+    postgres: PostgresEventStore, database: Database
+) -> None:
+    postgres.append(change(ONE, 0, 1), origin=origin())
+    with psycopg.connect(database.owner_url) as owner, pytest.raises(psycopg.errors.RaiseException, match="never"):
+        owner.execute("TRUNCATE stored_events")
+    for statement in ("TRUNCATE stored_events", "ALTER TABLE stored_events DISABLE TRIGGER ALL", "DROP TABLE command"):
+        with psycopg.connect(database.app_url) as app, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            app.execute(statement)  # type: ignore[call-overload]
+    assert numbers_in(postgres, ONE) == (1,)
+
+
+def test_a_reader_beside_four_writers_sees_every_position_once_and_in_order(
+    postgres: PostgresEventStore, database: Database
+) -> None:
+    each, following = 75, PostgresEventStore(database.app_url, pool_size=2)
+    seen: list[tuple[int, int]] = []
+
+    def follow() -> None:
+        deadline = time.monotonic() + 90
+        while len(seen) < 4 * each and time.monotonic() < deadline:
+            envelopes = following.read(seen[-1][0] if seen else 0, 7)
+            seen.extend((envelope.position, step_of(envelope.fact)) for envelope in envelopes)
+
+    def write(thread: int) -> None:
+        for number in range(each):
+            append_deciding_again(postgres, f"user_mfa:{number % 5}", 1000 * thread + number)
+
+    with ThreadPoolExecutor(5) as threads:
+        reader = threads.submit(follow)
+        list(threads.map(write, range(4)))
+        reader.result()
+    following.close()
+    assert seen == [(position, number) for position, _, number in read_all(postgres, 500)]
+    assert len(seen) == 4 * each
+    assert rising([position for position, _ in seen])
+
+
+def test_an_older_shape_of_a_fact_is_read_as_the_newest(
+    postgres: PostgresEventStore, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two steps: v-1 had no purpose and v0 named the time step otherwise."""
+    monkeypatch.setitem(UPCASTS, "user_mfa.verified.v-1", lambda old: ("user_mfa.verified.v0", {"purpose": "sign_in", **old}))
+    monkeypatch.setitem(
+        UPCASTS,
+        "user_mfa.verified.v0",
+        lambda old: ("user_mfa.verified.v1", {"purpose": old["purpose"], "time_step": old["step"], "gives_back": 0}),
+    )
+    envelope = {"at": NOON.isoformat(), "actor": "system", "tenant": "dist", "command_id": "cmd-old"}
+    with psycopg.connect(database.app_url) as connection:
+        for version, (topic, old) in enumerate([("v-1", {"step": 1}), ("v0", {"purpose": "sign_in", "step": 2})], 1):
+            values = (ONE, version, f"user_mfa.verified.{topic}", orjson.dumps({**envelope, "fact": old}))
+            connection.execute(
+                "INSERT INTO stored_events (originator_id, originator_version, topic, state) VALUES (%s, %s, %s, %s)",
+                values,
+            )
+    postgres.append(change(ONE, 2, 3), origin=origin())
+    expected = [fact(1), fact(2), fact(3)]
+    assert postgres.load(ONE, collect, ()) == ((1, 2, 3), 3)
+    assert [each.fact for each in postgres.history(ONE)] == expected
+    assert [(each.fact, each.at) for each in postgres.read(0, 10)] == [(each, NOON) for each in expected]
+
+
+def test_a_database_error_that_is_no_race_is_not_called_one(postgres: PostgresEventStore) -> None:
+    """A version below the first cannot be stored; deciding again would never end."""
+    postgres.append(change(ONE, 0, 1), origin=origin())
+    with pytest.raises(Conflict):
+        postgres.append(Change(ONE, 0, [fact(2)], "dist"), origin=origin())
