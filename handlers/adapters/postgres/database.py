@@ -11,6 +11,12 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from handlers.ports import Unavailable
 
 
+ANSWER_SECONDS = 2.0
+"""How long a request waits for a connection before the caller is told to come back."""
+RECONNECT_SECONDS = 2.0
+"""How long a lost connection is tried for by itself; after that the next request tries, so that recovery is not late."""
+
+
 class Database:
     """A pool of connections. Every failure to answer is Unavailable, and nothing is let in."""
 
@@ -19,7 +25,8 @@ class Database:
             url,
             min_size=1,
             max_size=pool_size,
-            timeout=5,
+            timeout=ANSWER_SECONDS,
+            reconnect_timeout=RECONNECT_SECONDS,
             open=True,
             check=ConnectionPool.check_connection,
             kwargs={

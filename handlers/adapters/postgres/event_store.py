@@ -20,6 +20,7 @@ from eventsourcing.persistence import (
 from eventsourcing.utils import Environment
 
 from domain.kernel import FACTS, Envelope, Fact
+from handlers.adapters.postgres.database import RECONNECT_SECONDS
 from handlers.adapters.postgres.migrate import library_environment
 from handlers.adapters.postgres.recorder import Factory
 from handlers.ports import AddressTaken, Change, Conflict, Known, Origin, Row, Unavailable
@@ -96,8 +97,12 @@ class PostgresEventStore:
     """The EventStore socket's plug for PostgreSQL."""
 
     def __init__(self, url: str, *, pool_size: int = 8) -> None:
-        self._log = Log(library_environment(url, pool_size=pool_size))
+        try:
+            self._log = Log(library_environment(url, pool_size=pool_size))
+        except _SILENCE as error:
+            raise Unavailable("the database does not answer") from error
         self._recorder: ApplicationRecorder = self._log.recorder
+        self._log.factory.datastore.pool.reconnect_timeout = RECONNECT_SECONDS  # type: ignore[attr-defined]
 
     @staticmethod
     def create_tables(url: str) -> None:

@@ -1,0 +1,61 @@
+"""Something outside is away: what goes on, what waits, and that nothing is let in."""
+
+import time
+from pathlib import Path
+
+from api import bootstrap
+from api.cli.importing import take_file
+from api.embedded.postgres import EmbeddedPostgres
+from tests.directory import PASSWORD, address, write_directory
+from tests.flows.steps import Mailbox, enrolled, give_code, reason, signed_in
+from tests.servers import Database
+from tests.services import Portal, SetClock, projecting, serving, settings_for
+
+
+def test_signing_in_and_enrolling_need_neither_broker_nor_mail_server(portal: Portal) -> None:
+    """In these tests there is neither; what is owed is mailed when they are back."""
+    browser, key = enrolled(portal, "dist-support")
+    browser.sign_in(address("dist-support"), PASSWORD)
+    assert give_code(portal, browser, key).status_code == 200
+    ready = browser.http.get(f"{portal.address}/readyz")
+    assert (ready.status_code, ready.json()["unfit"]) == (503, {"broker": "does not answer"})
+    assert [mail.kind for mail in Mailbox().deliver(portal)] == ["mfa_activated"]
+
+
+def test_without_the_database_nobody_gets_in_and_everything_goes_on_when_it_is_back(tmp_path: Path) -> None:
+    postgres = EmbeddedPostgres(tmp_path / "pg", durable=False)
+    postgres.start()
+    bootstrap.ensure_kek(tmp_path / "keys" / "kek.json")
+    settings = settings_for(tmp_path, Database(postgres.owner_url, postgres.app_url))
+    bootstrap.migrate(settings)
+    watchword = bootstrap.build(settings, clock=SetClock())
+    assert not take_file(write_directory(tmp_path), watchword).errors
+    try:
+        with serving(watchword):
+            portal = Portal(watchword, watchword.sockets.clock, settings.public_url)  # type: ignore[arg-type]
+            person, key = enrolled(portal, "dist-support")
+            stranger = portal.browser()
+            postgres.stop()
+            for browser, path in ((person, "/me/mfa"), (stranger, "/session"), (person, "/partners/dist/users")):
+                answer = browser.get(path)
+                assert reason(answer) == (503, "unavailable")
+                assert int(answer.headers["Retry-After"]) > 0
+            assert reason(person.post("/me/mfa/disable")) == (503, "unavailable")
+            assert portal.browser().http.get(f"{portal.address}/healthz").status_code == 200
+            assert person.http.get(f"{portal.address}/readyz").status_code == 503
+            postgres.start()
+            deadline = time.monotonic() + 30
+            while person.get("/me/mfa").status_code == 503 and time.monotonic() < deadline:
+                time.sleep(0.2)
+            assert person.get("/me/mfa").json()["mfa_status"] == "Active"
+            person.sign_in(address("dist-support"), PASSWORD)
+            assert give_code(portal, person, key).status_code == 200
+            with projecting(watchword):
+                owner = signed_in(portal, "dist-owner")
+                position = watchword.store.last_position()
+                assert owner.get("/partners/dist/users", min_position=position).status_code == 200
+            for browser in portal.browsers:
+                browser.http.close()
+    finally:
+        watchword.close()
+        postgres.stop()
