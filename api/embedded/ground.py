@@ -8,7 +8,6 @@ PostgreSQL refuses to run as root. When root starts Watchword (a container, a fr
 * The programs, when they lie below a closed directory, are copied once to a temporary folder that belongs to root.
 """
 
-import contextlib
 import importlib.util
 import os
 import pwd
@@ -146,8 +145,12 @@ def _copy(package: Path, copy: Path) -> Path:
         if part.exists():
             shutil.copytree(part, fresh / part.name)
     fresh.chmod(0o755)
-    with contextlib.suppress(OSError):  # another start has put one there meanwhile
+    try:
         fresh = fresh.replace(copy)
+    except OSError:  # another start has put one there meanwhile
+        if _is_ours(copy):
+            shutil.rmtree(fresh)
+            return copy
     print(
         f"PostgreSQL's programs are copied to {fresh}, since the account nobody cannot reach {package}.",
         file=sys.stderr,

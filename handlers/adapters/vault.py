@@ -92,5 +92,5 @@ def _seal(key: bytes, plain: bytes, aad: bytes) -> bytes:
 def _open(key: bytes, sealed: bytes, aad: bytes) -> bytes:
     try:
         return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], aad)
-    except InvalidTag:
+    except (InvalidTag, ValueError):  # ValueError: cut too short to hold a nonce
         raise Unreadable("a sealed secret was changed, moved, or sealed under another key") from None

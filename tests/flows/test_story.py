@@ -122,3 +122,12 @@ def test_switching_off_is_free_where_nothing_is_enforced(portal: Portal) -> None
     assert (off.status_code, off.json()["mfa_status"]) == (200, "Inactive")
     assert browser.sign_in(address("dist-support"), PASSWORD)["state"] == "signed_in"
     assert browser.get("/me/mfa").json()["factor"] == "none"
+
+
+def test_a_set_up_that_nobody_demands_may_wait(portal: Portal) -> None:
+    """D2: "not now" takes the wish back and opens the dashboard."""
+    person = signed_in(portal, "dist-support")
+    person.post("/me/mfa/enable")
+    assert person.sign_in(address("dist-support"), PASSWORD)["state"] == "mfa_setup_required"
+    assert person.post("/me/mfa/disable").json()["factor"] == "none"
+    assert person.session()["state"] == "signed_in"
