@@ -157,7 +157,7 @@ def same_origin(request: Request, watchword: Watchword) -> None:
     origin = request.headers.get("origin")
     if site is not None and site != "same-origin":
         raise CrossSite
-    if origin is not None and origin != watchword.settings.public_url:
+    if origin is not None and origin not in watchword.settings.origins:
         raise CrossSite
     if site is None and origin is None:
         raise CrossSite

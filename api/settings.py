@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 
 class BadSetting(Exception):
@@ -37,6 +38,13 @@ class Settings:
     def cookies_are_secure(self) -> bool:
         """Say whether cookies are for encrypted connections only; plain http is for loopback alone."""
         return self.public_url.startswith("https://")
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """Return the origins under which pages of ours are seen: the public one, and on loopback its other names."""
+        parts = urlsplit(self.public_url)
+        names = {"127.0.0.1", "localhost"} if parts.hostname in {"127.0.0.1", "localhost"} else set()
+        return frozenset({self.public_url} | {f"{parts.scheme}://{name}:{parts.port or 80}" for name in names})
 
     def need(self, name: str) -> str:
         """Return an address that a command cannot do without."""

@@ -37,7 +37,7 @@ class Walls:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
-        self._host = urlsplit(settings.public_url).netloc.lower()
+        self._hosts = {urlsplit(origin).netloc.lower() for origin in settings.origins}
         self._secure = settings.cookies_are_secure
         self._proxies = settings.trusted_proxies
 
@@ -52,7 +52,7 @@ class Walls:
         state["correlation_id"] = sent if _CORRELATION.fullmatch(sent) else uuid.uuid4().hex
         state["ip"] = client_ip(scope, headers.get("x-forwarded-for", ""), self._proxies)
         guarded = self._guard(send, state["correlation_id"])
-        if headers.get("host", "").lower() != self._host and scope["path"] not in {"/healthz", "/readyz"}:
+        if headers.get("host", "").lower() not in self._hosts and scope["path"] not in {"/healthz", "/readyz"}:
             await problem(421, "unknown_host", "This address does not serve that host.")(scope, receive, guarded)
             return
         body = await _body(receive)

@@ -10,7 +10,6 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from handlers.ports import Unavailable
 
-
 ANSWER_SECONDS = 2.0
 """How long a request waits for a connection before the caller is told to come back."""
 RECONNECT_SECONDS = 2.0
