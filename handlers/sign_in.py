@@ -5,7 +5,7 @@ from domain.kernel import Refused
 from domain.requirement import LoginStep, login_step
 from handlers.callers import Caller, TooManyTries, decided_again, mfa_of, needed_of
 from handlers.limits import LINK_BY_NETWORK, PASSWORD_ELSEWHERE, PASSWORD_IN_A_ROW
-from handlers.ports import AccountEntry, Change, Link, LinkUsed, Sockets, StillAllowed
+from handlers.ports import AccountEntry, Change, Link, LinkUsed, Reservation, Sockets, StillAllowed
 from handlers.sessions import (
     Progress,
     State,
@@ -49,7 +49,7 @@ def sign_in(command: SignIn, caller: Caller, s: Sockets) -> Progress:
         digest = s.keys.digest("mail", key)
         s.sign_in_log.note(caller.at, digest, caller.ip_prefix, known_device=not untrusted, outcome="wrong_password")
         if untrusted and reservation.last:
-            _lock_sign_in(key, reservation.last, caller, s)
+            _lock_sign_in(key, reservation, caller, s)
         raise WrongCredentials
     s.throttle.clear(*own, (PASSWORD_IN_A_ROW, s.keys.digest("mail", key)))
     s.throttle.refund(*network)
@@ -70,14 +70,12 @@ def _accounts_behind(key: str, password: str, s: Sockets) -> list[AccountEntry]:
     return list(s.people.accounts_behind(key, right)) if right else []
 
 
-def _lock_sign_in(key: str, last: tuple[str, ...], caller: Caller, s: Sockets) -> None:
+def _lock_sign_in(key: str, reservation: Reservation, caller: Caller, s: Sockets) -> None:
     """Tell the person that unknown devices have to wait, once for each lock, with a link that opens it at once."""
     account = s.people.account_with(key)
-    if account is None or not {PASSWORD_ELSEWHERE.name, PASSWORD_IN_A_ROW.name} & set(last):
+    if account is None or not {PASSWORD_ELSEWHERE.name, PASSWORD_IN_A_ROW.name} & set(reservation.last):
         return
-    state = s.throttle.reserve((PASSWORD_ELSEWHERE, s.keys.digest("mail", key)), now=caller.at)
-    until = None if PASSWORD_IN_A_ROW.name in last else state.retry_at
-    fact = SignInLocked(until=until, unlock_id=s.chance.new_id())
+    fact = SignInLocked(until=reservation.blocked_until, unlock_id=s.chance.new_id())
     stream = f"account:{account.account_id}"
 
     def append() -> int:

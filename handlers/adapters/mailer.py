@@ -1,6 +1,7 @@
 """The way to the mail server: SMTP, with encryption wherever the address asks for it."""
 
 import ssl
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -36,7 +37,11 @@ class SmtpMailer:
     async def send(self, mail: Mail) -> None:
         """Hand the mail over. Raises MailRefused (5xx) or MailDelayed, which name the error's class and code alone."""
         try:
-            await aiosmtplib.send(as_message(mail, self._sender), **self._options)  # type: ignore[arg-type]
+            message = as_message(mail, self._sender)
+        except (MessageError, ValueError) as error:  # an address that no mail can carry, such as a..b@example.org
+            raise MailRefused(type(error).__name__) from None
+        try:
+            await aiosmtplib.send(message, **self._options)  # type: ignore[arg-type]
         except aiosmtplib.SMTPRecipientsRefused as error:
             code = max(refused.code for refused in error.recipients)
             raise _by_code("SMTPRecipientsRefused", code) from None

@@ -30,6 +30,8 @@ class Reservation:
     """When the next one may be, None: not before somebody clears it."""
     last: tuple[str, ...] = ()
     """The limits of which this was the last try."""
+    blocked_until: datetime | None = None
+    """When the longest block ends that this last try has brought; None: not before somebody clears it."""
 
 
 class SignInLog(Protocol):

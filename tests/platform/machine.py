@@ -48,6 +48,11 @@ def surroundings() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in others}
 
 
+def take_terminal() -> None:
+    """Make our standard input the terminal whose Ctrl-C we get."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 @dataclass
 class Run:
     """One `watchword run`, its words going to a file."""
@@ -69,7 +74,7 @@ class Run:
                 stdout=out if terminal is None else terminal,
                 stderr=out if terminal is None else terminal,
                 start_new_session=True,
-                preexec_fn=None if terminal is None else lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0) and None,
+                preexec_fn=None if terminal is None else take_terminal,  # noqa: PLW1509 - one call into the kernel
             )
         return cls(process, words)
 

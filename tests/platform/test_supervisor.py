@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -64,7 +65,7 @@ def readyz(port: int) -> int:
 
 def test_it_starts_from_nothing_heals_stops_clean_and_keeps_the_data(data_dir: Path) -> None:
     port = free_port()
-    run = Run.start(data_dir, port)
+    run = Run.start(data_dir, port, HOST="0.0.0.0")
     run.wait_until_ready(port)
     assert readyz(port) == 200
     assert "who can sign in" in run.lines()[0].lower()
@@ -73,6 +74,7 @@ def test_it_starts_from_nothing_heals_stops_clean_and_keeps_the_data(data_dir: P
     assert set(known) == {
         "database_url", "admin_database_url", "nats_url", "smtp_url", "public_url", "port", "mail_dir"
     }  # fmt: skip
+    _only_loopback_answers(known)
     before = facts(data_dir)
     assert before > 0
     _every_program_that_dies_comes_back(data_dir, port)
@@ -88,6 +90,15 @@ def test_it_starts_from_nothing_heals_stops_clean_and_keeps_the_data(data_dir: P
     assert {name: services(data_dir)[name] for name in known} == known
     assert again.stop(signal.SIGTERM)[0] == 0
     assert of_folder(data_dir) == {}
+
+
+def _only_loopback_answers(known: dict[str, str]) -> None:
+    """127.0.0.2 is this machine too, but none of ours listens there, as none would on an address of the network."""
+    ports = [urlsplit(known[name]).port for name in ("database_url", "nats_url", "smtp_url", "public_url")]
+    for port in ports:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", port), timeout=5)
 
 
 def _every_program_that_dies_comes_back(data_dir: Path, port: int) -> None:

@@ -25,7 +25,7 @@ _RESERVE = """
         FROM (SELECT f.fresh, CASE WHEN f.fresh THEN 1 ELSE t.tries + 1 END AS tries FROM (
             SELECT t.window_ends <= %(now)s OR t.blocked_until <= %(now)s AS fresh) f) c)
     WHERE t.blocked_until IS NULL OR t.blocked_until <= %(now)s
-    RETURNING blocked_until IS NOT NULL AS last"""
+    RETURNING blocked_until IS NOT NULL AS last, nullif(blocked_until, 'infinity') AS until"""
 
 
 class PostgresThrottle:
@@ -36,7 +36,8 @@ class PostgresThrottle:
 
     def reserve(self, *tries: tuple[Limit, str], now: datetime) -> Reservation:
         """Count one try under each limit and key, or none of them when one is used up."""
-        last = []
+        last: list[str] = []
+        until: list[datetime | None] = []
         with self._database.connection() as connection, connection.transaction() as transaction:
             cursor = connection.cursor()
             for limit, key in sorted(tries, key=lambda each: _key(*each)):
@@ -47,7 +48,10 @@ class PostgresThrottle:
                     return Reservation(admitted=False, retry_at=retry_at)
                 if row["last"]:
                     last.append(limit.name)
-        return Reservation(admitted=True, last=tuple(last))
+                    until.append(row["until"])
+        ends = [each for each in until if each is not None]
+        blocked_until = max(ends) if ends and len(ends) == len(until) else None
+        return Reservation(admitted=True, last=tuple(last), blocked_until=blocked_until)
 
     def refund(self, *keys: tuple[Limit, str]) -> None:
         """Give one try back, for one that was right, and with it the block that it brought."""
