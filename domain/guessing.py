@@ -89,8 +89,8 @@ class Guesses:
         return replace(self, in_a_row=(), locked_until=None)
 
     def without_secret(self) -> "Guesses":
-        """Let the lock and the death of a secret end with the secret."""
-        return replace(self.unlocked(), dead=False)
+        """Let the death of a secret end with the secret; no wrong code is forgiven."""
+        return replace(self, dead=False)
 
     def with_new_secret(self) -> "Guesses":
         """Count afresh for a new secret; spent challenges stay spent."""

@@ -240,7 +240,7 @@ def _verified(mfa: UserMFA, fact: Verified) -> UserMFA:
 
 
 def _reset(mfa: UserMFA, fact: ResetConfirmed) -> UserMFA:
-    ended = UserMFA(last_time_step=mfa.last_time_step, guesses=mfa.guesses.without_secret())
+    ended = UserMFA(last_time_step=mfa.last_time_step, guesses=mfa.guesses.unlocked().without_secret())
     if fact.expires_at is None:
         return ended
     return replace(ended, factor=Factor.PENDING, reset=OpenReset(fact.by, fact.reset_id, fact.expires_at))

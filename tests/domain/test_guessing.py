@@ -16,7 +16,7 @@ SECOND = timedelta(seconds=1)
 def after_failures(number: int, *, challenge: str = "ses-1", guesses: Guesses | None = None) -> Guesses:
     guesses = guesses or Guesses()
     for _ in range(number):
-        guesses = guesses.failed(challenge)
+        guesses = guesses.failed(challenge, against_secret=True)
     return guesses
 
 
@@ -45,12 +45,22 @@ def test_another_sign_in_has_five_of_its_own() -> None:
     assert refusal_of(after_failures(5), challenge="ses-2") is None
 
 
-@pytest.mark.parametrize(
-    ("here", "elsewhere", "left"), [(0, 0, 5), (3, 0, 2), (5, 0, 0), (0, 8, 2), (3, 6, 1), (9, 0, 0)]
-)
-def test_a_person_is_told_how_many_tries_are_left(here: int, elsewhere: int, left: int) -> None:
+@pytest.mark.parametrize(("here", "elsewhere", "last"), [(0, 0, False), (3, 0, False), (4, 0, True), (0, 4, False)])
+def test_the_fifth_wrong_code_is_known_to_be_the_last(here: int, elsewhere: int, *, last: bool) -> None:
     guesses = after_failures(here, guesses=after_failures(elsewhere, challenge="ses-2"))
-    assert guesses.left("ses-1") == left
+    assert guesses.is_last("ses-1") is last
+
+
+def test_a_spent_sign_in_stays_spent_whatever_comes_between() -> None:
+    spent = after_failures(5)
+    later = NOON + timedelta(days=1)
+    for after in (spent.locked(NOON), spent.locked(NOON).unlocked(), success(spent), spent.with_new_secret()):
+        assert refusal_of(after, later) is ChallengeEnded
+        assert refusal_of(after, later, challenge="ses-2") is None
+
+
+def test_only_the_last_fifty_failures_are_remembered_one_by_one() -> None:
+    assert len(after_failures(60).lately) == 50
 
 
 # ── Ten in a row ──
@@ -91,7 +101,7 @@ def test_a_lock_ends_by_time_and_not_a_second_before() -> None:
     with pytest.raises(CodesLocked) as refused:
         locked.admit("ses-1", NOON + timedelta(minutes=30) - SECOND)
     assert refused.value.because == {"until": "2026-03-02T12:30:00+00:00"}
-    assert refusal_of(locked, NOON + timedelta(minutes=30)) is None
+    assert refusal_of(locked, NOON + timedelta(minutes=30), challenge="ses-2") is None
 
 
 def test_after_a_lock_another_ten_have_to_fail_for_the_next() -> None:
@@ -127,11 +137,20 @@ def test_a_lock_that_follows_death_by_accident_of_history_says_dead_no_more() ->
     assert not Guesses().locked(None).locked(NOON).dead
 
 
-def test_an_operator_ends_a_lock_and_a_death_but_the_count_stays() -> None:
-    opened = Guesses(net=100).locked(None).unlocked()
-    assert refusal_of(opened) is None
-    assert opened.net == 100
+def test_an_operator_ends_a_lock_and_no_death() -> None:
     assert refusal_of(Guesses().locked(NOON + timedelta(hours=9)).unlocked()) is None
+    assert refusal_of(Guesses(net=100).locked(None).unlocked()) is AuthenticatorDead
+
+
+def test_lock_and_death_end_with_the_secret_but_the_count_stays_until_a_new_one_is_proved() -> None:
+    ended = Guesses(net=100, locks=3).locked(None).unlocked().without_secret()
+    assert refusal_of(ended) is None
+    assert ended.net == 100
+    assert ended.with_new_secret().net == 0
+
+
+def test_a_wrong_setup_code_does_not_bring_death_nearer() -> None:
+    assert Guesses(net=7).failed("ses-1", against_secret=False).net == 7
 
 
 # ── What a success gives back ──

@@ -32,7 +32,9 @@ class LifeOfAnAuthenticator(RuleBasedStateMachine):
         self.accepted: set[tuple[str, int]] = set()
         self.ended: set[str] = set()
         self.numbered = 0
-        self.in_a_row: Counter[str] = Counter()
+        self.in_a_row = 0
+        self.tries: Counter[str] = Counter()
+        self.begun: Counter[str] = Counter()
 
     # ── How a step is taken ──
 
@@ -53,7 +55,7 @@ class LifeOfAnAuthenticator(RuleBasedStateMachine):
         if secret is not None and self.mfa.secret_ref != secret:
             self.ended.add(secret)
         if any(isinstance(fact, ResetConfirmed) for fact in facts):
-            self.in_a_row.clear()  # all sign-ins end with the authenticator
+            self.in_a_row = 0
         return facts
 
     def enter(self, decision: Callable[[UserMFA], list[Fact]], secret_ref: str | None) -> None:
@@ -64,14 +66,21 @@ class LifeOfAnAuthenticator(RuleBasedStateMachine):
                     assert secret_ref is not None
                     assert (secret_ref, fact.time_step) not in self.accepted, "one time step was accepted twice"
                     self.accepted.add((secret_ref, fact.time_step))
-                    self.in_a_row.clear()
+                    self.in_a_row = 0
                 case VerificationFailed():
-                    self.in_a_row[fact.challenge] += 1
-                    assert self.in_a_row[fact.challenge] <= 5, "a sixth wrong code was looked at"
-                    assert self.in_a_row.total() <= 10, "an eleventh wrong code in a row was looked at"
+                    self.in_a_row += 1
+                    self.tries[fact.challenge] += 1
+                    assert self.tries[fact.challenge] <= 5, "a sixth wrong code was looked at"
+                    assert self.in_a_row <= 10, "an eleventh wrong code in a row was looked at"
                 case Locked():
-                    assert self.in_a_row.total() == 10 or fact.until is None
-                    self.in_a_row.clear()
+                    assert self.in_a_row == 10 or fact.until is None
+                    self.in_a_row = 0
+
+    def sign_in(self, who: str) -> str:
+        """Return the sign-in that somebody is in; one that is spent is begun anew."""
+        if self.tries[f"{who}.{self.begun[who]}"] >= 5 and self.numbered % 2:
+            self.begun[who] += 1
+        return f"{who}.{self.begun[who]}"
 
     def step(self, off: int | None) -> int | None:
         """Return the time step that the code matcher would find; two steps back it finds none."""
@@ -99,7 +108,12 @@ class LifeOfAnAuthenticator(RuleBasedStateMachine):
         owed = self.mfa.owed_to_administrator()
         facts = self.decide(
             lambda m: m.start_setup(
-                setup_id=setup, secret_ref=secret, session=session, mailed=mailed, needs_mail=needs_mail, at=self.now
+                setup_id=setup,
+                secret_ref=secret,
+                session=self.sign_in(session),
+                mailed=mailed,
+                needs_mail=needs_mail,
+                at=self.now,
             )
         )
         assert not (facts and owed and needs_mail and not with_mail), "the set-up began without the mailed link"
@@ -107,7 +121,7 @@ class LifeOfAnAuthenticator(RuleBasedStateMachine):
     @rule(session=SIGN_INS, off=CODES)
     def confirm_setup(self, session: str, off: int | None) -> None:
         shown = self.mfa.setup.secret_ref if self.mfa.setup else None
-        self.enter(lambda m: m.confirm_setup(session=session, step=self.step(off), at=self.now), shown)
+        self.enter(lambda m: m.confirm_setup(session=self.sign_in(session), step=self.step(off), at=self.now), shown)
 
     @precondition(lambda self: self.mfa.setup is not None)
     @rule()
@@ -119,13 +133,13 @@ class LifeOfAnAuthenticator(RuleBasedStateMachine):
 
     @rule(challenge=SIGN_INS, off=CODES, purpose=st.sampled_from([Purpose.SIGN_IN, Purpose.STEP_UP]))
     def enter_code(self, challenge: str, off: int | None, purpose: Purpose) -> None:
-        step, secret = self.step(off), self.mfa.secret_ref
+        step, secret, challenge = self.step(off), self.mfa.secret_ref, self.sign_in(challenge)
         self.enter(lambda m: m.verify(purpose=purpose, challenge=challenge, step=step, at=self.now), secret)
 
     @precondition(lambda self: self.mfa.last_time_step > 0)
     @rule(challenge=SIGN_INS)
     def replay_the_last_code(self, challenge: str) -> None:
-        step, secret = self.mfa.last_time_step, self.mfa.secret_ref
+        step, secret, challenge = self.mfa.last_time_step, self.mfa.secret_ref, self.sign_in(challenge)
         if (secret, step) in self.accepted:
             self.enter(lambda m: m.verify(purpose=Purpose.SIGN_IN, challenge=challenge, step=step, at=self.now), secret)
 
@@ -133,7 +147,7 @@ class LifeOfAnAuthenticator(RuleBasedStateMachine):
     def guess_until_it_stops(self, challenges: list[str]) -> None:
         for challenge in challenges * 6:
             shown = self.mfa.setup.secret_ref if self.mfa.setup else None
-            self.enter(partial(self.guess, challenge), shown or self.mfa.secret_ref)
+            self.enter(partial(self.guess, self.sign_in(challenge)), shown or self.mfa.secret_ref)
 
     def guess(self, challenge: str, mfa: UserMFA) -> list[Fact]:
         if mfa.factor is Factor.ACTIVE:
@@ -163,8 +177,8 @@ class LifeOfAnAuthenticator(RuleBasedStateMachine):
 
     @rule()
     def unlock(self) -> None:
-        if self.decide(UserMFA.unlock):
-            self.in_a_row.clear()
+        if self.decide(lambda m: m.unlock(self.now)):
+            self.in_a_row = 0
             self.mfa.guesses.admit("fresh", self.now)
 
     # ── What always holds ──

@@ -162,4 +162,8 @@ def test_where_no_reset_is_open_no_mail_is_repeated(history: tuple[Fact, ...]) -
 
 
 def test_an_operators_unlocking_touches_no_open_reset() -> None:
-    confirm(given(*ACTIVE, RESET_ASKED, DEAD, Unlocked())).then(RESET_BY_PERSON)
+    confirm(given(*ACTIVE, RESET_ASKED, LOCKED, Unlocked())).then(RESET_BY_PERSON)
+
+
+def test_the_death_of_an_authenticator_ends_the_open_link() -> None:
+    confirm(given(*ACTIVE, RESET_ASKED, DEAD)).refused(LinkNoLongerValid)

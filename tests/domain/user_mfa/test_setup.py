@@ -141,7 +141,13 @@ def test_ten_wrong_setup_codes_lock_and_end_the_setup() -> None:
     locked = almost.after(SETUP_FAILED, LOCKED)
     assert locked.state.setup is None
     start(locked).refused(CodesLocked, until=(NOON + 30 * MINUTE).isoformat())
-    start(locked, after=1800).then(STARTED.model_copy(update={"expires_at": NOON + 40 * MINUTE}))
+    start(locked, after=1800).refused(ChallengeEnded)
+
+
+def test_ninety_nine_wrong_setup_codes_and_one_at_sign_in_kill_nothing() -> None:
+    """F15"""
+    account = given(*ACTIVE, *[wrong(f"ses-{number}", purpose=Purpose.SETUP) for number in range(9)] * 11)
+    assert account.state.guesses.net == 0
 
 
 def test_wrong_setup_codes_never_kill_the_authenticator() -> None:

@@ -1,12 +1,14 @@
 """Switching MFA on and off."""
 
-from domain.facts import Disabled, Enforced, Factor, Population
+from domain.facts import Disabled, Enforced, Factor, Population, Unlocked
+from domain.guessing import AuthenticatorDead
 from domain.user_mfa import AdministratorResetOpen, EnforcedByPartner, UserMFA
 from tests.domain.user_mfa.story import (
     ACTIVE,
     DEAD,
     ENABLED,
     LOCKED,
+    MINUTE,
     NOON,
     RESET_ASKED,
     RESET_BY_ADMINISTRATOR,
@@ -97,16 +99,25 @@ def test_who_is_asked_for_the_setup() -> None:
 
 
 def test_an_operator_ends_a_lock_before_its_time() -> None:
-    for lock in (LOCKED, DEAD):
-        locked = given(*ACTIVE, wrong(), lock)
-        facts = locked.state.unlock()
-        opened = locked.after(*facts).state
-        opened.guesses.admit("ses-1", NOON)
-        assert (len(facts), opened.secret_ref, opened.guesses.net) == (1, "sec-1", 1)
+    locked = given(*ACTIVE, wrong(), LOCKED)
+    locked.when(lambda m: m.unlock(NOON)).then(Unlocked())
+    opened = locked.after(Unlocked()).state
+    opened.guesses.admit("ses-1", NOON)
+    assert (opened.secret_ref, opened.guesses.net) == ("sec-1", 1)
 
 
-def test_where_nothing_is_locked_there_is_nothing_to_unlock() -> None:
-    given(*ACTIVE, wrong()).when(UserMFA.unlock).then()
+def test_an_operator_cannot_bring_a_dead_authenticator_back() -> None:
+    given(*ACTIVE, DEAD).when(lambda m: m.unlock(NOON)).refused(AuthenticatorDead)
+
+
+def test_where_nothing_is_locked_any_more_there_is_nothing_to_unlock() -> None:
+    given(*ACTIVE, wrong()).when(lambda m: m.unlock(NOON)).then()
+    given(*ACTIVE, LOCKED).when(lambda m: m.unlock(NOON + 30 * MINUTE)).then()
+
+
+def test_a_dead_authenticator_that_was_switched_off_can_be_set_up_again() -> None:
+    switched = given(*ACTIVE, DEAD, Disabled(was=Factor.ACTIVE), ENABLED)
+    switched.state.guesses.admit("ses-1", NOON)
 
 
 def test_a_fact_of_which_the_authenticator_knows_nothing_is_no_error() -> None:
