@@ -109,7 +109,7 @@ async def send_next(s: Sockets, queue: MailQueue, mailer: Mailer) -> Tried | Non
     except MailDelayed as error:
         if tries > len(DELAYS):
             return _settle(mail, MailGivenUp(tries=tries, error=str(error)), s)
-        queue.postpone(mail.mail_id, tries=tries, until=at + DELAYS[tries - 1], error=str(error))
+        queue.postpone(mail.mail_id, tries=tries, now=at, until=at + DELAYS[tries - 1], error=str(error))
         return Tried(mail.mail_id, "postponed")
     return _settle(mail, MailSent(tries=tries), s)
 

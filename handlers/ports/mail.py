@@ -60,7 +60,7 @@ class MailQueue(Protocol):
     def due(self, now: datetime, lease: timedelta) -> QueuedMail | None:
         """Take the next mail that is due, so that no other worker takes it before the lease ends."""
 
-    def postpone(self, mail_id: str, *, tries: int, until: datetime, error: str) -> None:
+    def postpone(self, mail_id: str, *, tries: int, now: datetime, until: datetime, error: str) -> None:
         """Try again later."""
 
     def dead(self) -> Sequence[QueuedMail]:

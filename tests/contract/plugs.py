@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import TypeVar
 from uuid import uuid4
 
@@ -14,6 +15,8 @@ from handlers.ports import Change, Conflict, EventStore, Origin
 
 NOON = datetime(2026, 3, 2, 12, 0, 0, 123456, tzinfo=UTC)
 Answer = TypeVar("Answer")
+NOTHING: tuple[int, ...] = ()
+"""What a stream without facts has led to."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +51,14 @@ def collect(seen: tuple[int, ...], new: Fact) -> tuple[int, ...]:
 
 
 def numbers_in(store: EventStore, stream: str) -> tuple[int, ...]:
-    return store.load(stream, collect, ())[0]
+    return store.load(stream, collect, NOTHING)[0]
 
 
 def append_deciding_again(store: EventStore, stream: str, number: int) -> int:
     """Append a fact after whatever the stream holds, as every handler does."""
     command = origin()
     while True:
-        _, version = store.load(stream, collect, ())
+        _, version = store.load(stream, collect, NOTHING)
         try:
             return store.append(change(stream, version, number), origin=command)
         except Conflict:
@@ -86,4 +89,4 @@ def read_all(store: EventStore, page: int) -> list[tuple[int, str, int]]:
 
 
 def rising(positions: Sequence[int]) -> bool:
-    return all(before < after for before, after in zip(positions, positions[1:], strict=False))
+    return all(before < after for before, after in pairwise(positions))

@@ -36,13 +36,13 @@ class PostgresMailQueue:
         )
         return _mail(row) if row else None
 
-    def postpone(self, mail_id: str, *, tries: int, until: datetime, error: str) -> None:
+    def postpone(self, mail_id: str, *, tries: int, now: datetime, until: datetime, error: str) -> None:
         """Try again later, a tenth sooner or later than said, so that mails do not come in waves."""
         self._database.run(
             "UPDATE mail_queue SET tries = %s, last_error = %s,"
-            " next_try = %s::timestamptz + (%s::timestamptz - now()) * (random() - 0.5) / 5"
+            " next_try = %s::timestamptz + (%s::timestamptz - %s) * (random() - 0.5) / 5"
             " WHERE mail_id = %s AND state = 'pending'",
-            (tries, error, until, until, mail_id),
+            (tries, error, until, until, now, mail_id),
         )
 
     def dead(self) -> Sequence[QueuedMail]:

@@ -1,0 +1,40 @@
+"""``make bench``: a table of ours, the floor and their ratio, and the same as JSON in ``.data/bench.json``."""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+from tests.bench.importing import Measured, measure
+
+ACCOUNTS = 100_000
+
+
+def main() -> None:
+    """Measure, print, keep."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--accounts", type=int, default=ACCOUNTS)
+    parser.add_argument("--json", type=Path, default=Path(".data") / "bench.json")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
+        print("Starting a PostgreSQL of its own, with fsync")
+        results = measure(Path(folder), asked.accounts)
+    print(table(results))
+    asked.json.parent.mkdir(parents=True, exist_ok=True)
+    content = [{**vars(each), "ratio": each.ratio} for each in results]
+    asked.json.write_text(json.dumps(content, indent=2) + "\n")
+    print(f"the same as JSON: {asked.json}")
+
+
+def table(results: list[Measured]) -> str:
+    """Return the results for a person."""
+    head = f"{'':32} {'ours':>9} {'floor':>9} {'ratio':>7} {'rows/s':>9}"
+    rows = [
+        f"{each.what:32} {each.ours:7.2f} s {each.floor:7.2f} s {each.ratio:7.1f} {each.rows / each.ours:9,.0f}"
+        for each in results
+    ]
+    return "\n".join([head, *rows])
+
+
+if __name__ == "__main__":
+    main()
