@@ -75,6 +75,9 @@ def create_worker(watchword: Watchword) -> FastStream:
         tasks.append(asyncio.create_task(_tidy(watchword)))
         tasks.extend(asyncio.create_task(_send(watchword, stopping, owed)) for _ in range(_SENDERS))
 
+        for task in tasks:
+            task.add_done_callback(_ended_loudly)
+
     @app.on_shutdown
     async def end() -> None:
         stopping.set()
@@ -83,6 +86,14 @@ def create_worker(watchword: Watchword) -> FastStream:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     return app
+
+
+def _ended_loudly(task: asyncio.Task[None]) -> None:
+    """Begin anew when a part of the worker died: half a worker would be silent about it."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        _log.critical("a part of the worker died: %s", type(error).__name__)
+        os._exit(_LOST)
 
 
 async def _as_it_came(message: NatsMessage) -> bytes:

@@ -18,7 +18,17 @@ from domain.facts import MailAddressChanged, PartnerType, PasswordChanged, Role,
 from domain.kernel import Fact, Refused
 from handlers.callers import decided_again, mfa_of
 from handlers.limits import PASSWORD_ELSEWHERE, PASSWORD_IN_A_ROW
-from handlers.ports import AccountEntry, Change, Origin, PasswordKept, PersonErased, PersonKept, Row, Sockets
+from handlers.ports import (
+    AccountEntry,
+    Change,
+    Credential,
+    Origin,
+    PasswordKept,
+    PersonErased,
+    PersonKept,
+    Row,
+    Sockets,
+)
 from handlers.shapes import Command, Id, MailAddress, Name, Password, mail_key
 
 BATCH = 500
@@ -110,19 +120,23 @@ def register(line: PartnerLine | OrganizationLine, origin: Origin, s: Sockets) -
 
 
 def take_accounts(
-    lines: Sequence[AccountLine], partner_of: dict[str, str], hashes: dict[str, str], origin: Origin, s: Sockets
+    lines: Sequence[AccountLine],
+    partner_of: dict[str, str],
+    passwords: dict[str, Credential],
+    origin: Origin,
+    s: Sockets,
 ) -> Taken:
-    """Take one batch of accounts in one transaction. ``partner_of``: each organization's partner; ``hashes``: by account id."""
+    """Take one batch of accounts in one transaction. ``partner_of``: each organization's partner; ``passwords``: by account id."""
     existing = {entry.account_id: entry for entry in s.people.accounts([line.id for line in lines])}
     changes: list[Change] = []
     rows: list[Row] = []
     for line in lines:
         partner_id = line.partner or partner_of[line.organization or ""]
-        wished = _account_facts(line, partner_id, existing.get(line.id), line.id in hashes, s)
+        wished = _account_facts(line, partner_id, existing.get(line.id), line.id in passwords, s)
         if wished is not None:
             version, facts = wished
             changes.append(Change(f"account:{line.id}", version, facts, partner_id))
-            rows += _account_rows(line, hashes.get(line.id), s)
+            rows += _account_rows(line, existing.get(line.id), passwords.get(line.id))
     if changes:
         s.store.append(*changes, origin=origin, rows=rows)
     return Taken(len(lines), len(changes))
@@ -148,11 +162,12 @@ def _account_facts(
     return version, facts
 
 
-def _account_rows(line: AccountLine, password_hash: str | None, s: Sockets) -> Iterator[Row]:
+def _account_rows(line: AccountLine, before: AccountEntry | None, password: Credential | None) -> Iterator[Row]:
     key = mail_key(line.email)
-    yield PersonKept(line.id, line.name, line.email, key, line.place)
-    if password_hash is not None:
-        yield PasswordKept(line.id, s.chance.new_id(), key, password_hash)
+    moved = before is not None and mail_key(before.mail_address) != key
+    yield PersonKept(line.id, line.name, line.email, key, line.place, address_changed=moved and password is None)
+    if password is not None:
+        yield PasswordKept(line.id, password.credential_id, key, password.password_hash)
 
 
 def set_password(account_id: str, password: str, origin: Origin, s: Sockets) -> int:

@@ -1,39 +1,20 @@
 """Taking a directory over from a file: all of it is looked at before any of it is taken."""
 
-import csv
-import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
-
-from pydantic import ValidationError
+from typing import Any, TypeVar
 
 from api.bootstrap import Watchword
 from api.cli.console import operator, progress
-from handlers.directory import BATCH, AccountLine, ImportLine, OrganizationLine, PartnerLine, register, take_accounts
+from api.cli.directory_file import Directory, LineError, read_file
+from domain.directory import Partner, evolve_partner
+from handlers.directory import BATCH, AccountLine, OrganizationLine, PartnerLine, register, take_accounts
+from handlers.ports import Credential
 from handlers.shapes import mail_key
 
 Item = TypeVar("Item")
-
-
-class LineError(NamedTuple):
-    """What is wrong with a file, and where."""
-
-    line: int
-    field: str
-    message: str
-
-
-@dataclass(slots=True)
-class Directory:
-    """A file as it was read, each item with its line."""
-
-    partners: dict[str, tuple[int, PartnerLine]] = field(default_factory=dict)
-    organizations: dict[str, tuple[int, OrganizationLine]] = field(default_factory=dict)
-    accounts: dict[str, tuple[int, AccountLine]] = field(default_factory=dict)
-    errors: list[LineError] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -60,60 +41,12 @@ def take_file(path: Path, watchword: Watchword) -> Result:
     return result
 
 
-def read_file(path: Path) -> Directory:
-    """Read JSON lines, or CSV when the name ends so, and check each line by itself."""
-    found = Directory()
-    numbered = _csv_lines(path) if path.suffix.lower() == ".csv" else _json_lines(path, found)
-    for number, content in numbered:
-        try:
-            _sort_in(number, ImportLine.model_validate(content), found)
-        except ValidationError as error:
-            for each in error.errors(include_input=False, include_url=False):
-                name = ".".join(str(part) for part in each["loc"]) or "line"
-                found.errors.append(LineError(number, name, each["msg"].removeprefix("Value error, ")))
-    return found
-
-
-def _json_lines(path: Path, found: Directory) -> Iterator[tuple[int, Any]]:
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, start=1):
-            if not raw.strip():
-                continue
-            try:
-                content = json.loads(raw)
-            except (ValueError, RecursionError):
-                found.errors.append(LineError(number, "line", "this is not JSON in UTF-8: mend or remove the line"))
-            else:
-                yield number, content
-
-
-def _csv_lines(path: Path) -> Iterator[tuple[int, Any]]:
-    """Read CSV with a column ``kind`` (partner, organization, account) and the fields of the JSON lines as columns."""
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        for number, row in enumerate(csv.DictReader(file), start=2):
-            kind = (row.pop("kind", None) or "").strip()
-            fields: dict[str, Any] = {name: value for name, value in row.items() if value}
-            if "sso" in fields:
-                fields["sso"] = fields["sso"].lower() in {"true", "1", "yes"}
-            yield number, {kind or "kind": fields}
-
-
-def _sort_in(number: int, line: ImportLine, found: Directory) -> None:
-    for kind in ("partner", "organization", "account"):
-        item = getattr(line, kind)
-        if item is not None:
-            known = getattr(found, f"{kind}s")
-            if item.id in known:
-                message = f"line {known[item.id][0]} has the same id: remove one of them"
-                found.errors.append(LineError(number, f"{kind}.id", message))
-            known.setdefault(item.id, (number, item))
-
-
 class Known:
     """What the database has already, as far as a file touches it."""
 
     def __init__(self, watchword: Watchword) -> None:
         self._database = watchword.database
+        self._store = watchword.store
 
     def check(self, found: Directory) -> None:
         """Add an error for each line that does not fit the other lines, or what is there."""
@@ -122,6 +55,7 @@ class Known:
         rows = self._database.all("SELECT organization_id, partner_id FROM organization_access")
         owners = {row["organization_id"]: row["partner_id"] for row in rows}
         self._check_partners(found, types)
+        self._check_parents(found, types)
         self._check_organizations(found, types, owners)
         self._check_accounts(found, types, owners)
 
@@ -138,6 +72,14 @@ class Known:
             if line.parent is not None and (line.parent == line.id or here.get(line.parent) in {None, "sub_reseller"}):
                 message = f"there is no distributor or reseller {line.parent}: name one, here or registered before"
                 found.errors.append(LineError(number, "partner.parent", message))
+
+    def _check_parents(self, found: Directory, types: dict[str, str]) -> None:
+        for number, line in found.partners.values():
+            if line.id in types and types[line.id] == line.type:
+                before, _ = self._store.load(f"partner:{line.id}", evolve_partner, Partner())
+                if before.parent != line.parent:
+                    message = f"{line.id} has the parent {before.parent}: it cannot change, register another partner"
+                    found.errors.append(LineError(number, "partner.parent", message))
 
     @staticmethod
     def _check_organizations(found: Directory, types: dict[str, str], owners: dict[str, str]) -> None:
@@ -207,35 +149,44 @@ def _take_accounts(lines: list[AccountLine], watchword: Watchword) -> int:
     rows = watchword.database.all("SELECT organization_id, partner_id FROM organization_access")
     owners = {row["organization_id"]: row["partner_id"] for row in rows}
     changed = done = 0
+    made: dict[tuple[str, str], Credential] = {}
     with progress("importing accounts", len(lines)) as show, ThreadPoolExecutor() as pool:
         for batch in batches(lines, BATCH):
-            hashes = _hashes(batch, pool, watchword)
-            changed += take_accounts(batch, owners, hashes, operator(watchword), s).changed
+            passwords = _passwords(batch, pool, made, watchword)
+            changed += take_accounts(batch, owners, passwords, operator(watchword), s).changed
             done += len(batch)
             show(done)
     return changed
 
 
-def _hashes(batch: Sequence[AccountLine], pool: ThreadPoolExecutor, watchword: Watchword) -> dict[str, str]:
-    """Return the hashes of the passwords that are new; a password that an account has already is left alone."""
+def _passwords(
+    batch: Sequence[AccountLine],
+    pool: ThreadPoolExecutor,
+    made: dict[tuple[str, str], Credential],
+    watchword: Watchword,
+) -> dict[str, Credential]:
+    """Return the passwords that are new. Accounts with one address and one password share it, so that it is compared once."""
     s = watchword.sockets
-    given = [line for line in batch if line.password is not None]
-    if not given:
-        return {}
+    given = {line.id: (mail_key(line.email), line.password) for line in batch if line.password is not None}
     query = """
         SELECT n.account_id, c.password_hash FROM person n JOIN credential c USING (credential_id)
         WHERE n.account_id = ANY(%s)"""
-    rows = watchword.database.all(query, ([line.id for line in given],))
-    old = {row["account_id"]: row["password_hash"] for row in rows}
+    used = watchword.database.all(query, (list(given),))
+    kept = pool.map(lambda row: s.passwords.matches(given[row["account_id"]][1], row["password_hash"]), used)
+    for row, same in zip(used, kept, strict=True):
+        if same:
+            del given[row["account_id"]]
 
-    def new_hash(line: AccountLine) -> str | None:
-        password = line.password or ""
-        if line.id in old and s.passwords.matches(password, old[line.id]):
-            return None
-        return s.passwords.hash(password)
+    def credential(wanted: tuple[str, str]) -> Credential:
+        key, password = wanted
+        for known in s.people.credentials(key):
+            if s.passwords.matches(password, known.password_hash):
+                return known
+        return Credential(s.chance.new_id(), s.passwords.hash(password))
 
-    made = pool.map(new_hash, given)
-    return {line.id: value for line, value in zip(given, made, strict=True) if value is not None}
+    new = [wanted for wanted in dict.fromkeys(given.values()) if wanted not in made]
+    made |= zip(new, pool.map(credential, new), strict=True)
+    return {account_id: made[wanted] for account_id, wanted in given.items()}
 
 
 def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

@@ -79,6 +79,8 @@ class PersonKept(Row):
     mail_key: str
     place: str
     """The partner or organization within which the address is unique."""
+    address_changed: bool = False
+    """The password goes along to a new address."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from api.bootstrap import Watchword
-from api.cli.importing import LineError, Result, take_file
+from api.cli.directory_file import LineError
+from api.cli.importing import Result, take_file
 from domain.kernel import Envelope
 from handlers import directory as operators
 from handlers.directory import BATCH

@@ -71,7 +71,7 @@ def _grant(connection: psycopg.Connection[Any], app_role: str) -> None:
     """Let the application add and read facts, lock their table, and work on all other tables."""
     role = sql.Identifier(app_role)
     for statement in (
-        "GRANT USAGE, CREATE ON SCHEMA public TO {role}",
+        "GRANT USAGE ON SCHEMA public TO {role}",
         "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
         "GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA public TO {role}",
         "REVOKE UPDATE, DELETE ON stored_events FROM {role}",

@@ -115,6 +115,22 @@ def _person_kept(cursor: Cursor[Any], row: PersonKept) -> None:
             mail_address = excluded.mail_address, mail_key = excluded.mail_key""",
         (row.place, row.name, row.mail_address, row.mail_key, row.account_id),
     )
+    if row.address_changed:
+        _take_password_along(cursor, row)
+
+
+def _take_password_along(cursor: Cursor[Any], row: PersonKept) -> None:
+    """Copy the credential to the new address; other accounts may share the old one."""
+    old = _credential_of(cursor, row.account_id)
+    copy = (
+        "INSERT INTO credential (credential_id, mail_key, password_hash)"
+        " SELECT gen_random_uuid(), %s, password_hash FROM credential WHERE credential_id = %s RETURNING credential_id"
+    )
+    new = cursor.execute(copy, (row.mail_key, old)).fetchone()
+    if new is not None:
+        use = "UPDATE person SET credential_id = %s WHERE account_id = %s"
+        cursor.execute(use, (new["credential_id"], row.account_id))
+        _drop_unused(cursor, old)
 
 
 def _person_erased(cursor: Cursor[Any], row: PersonErased) -> None:

@@ -55,7 +55,7 @@ CREATE TABLE person (
     mail_address  text NOT NULL,
     mail_key      text NOT NULL,
     credential_id uuid REFERENCES credential,
-    CONSTRAINT one_account_for_an_address_in_a_place UNIQUE (place, mail_key)
+    CONSTRAINT one_account_for_an_address_in_a_place UNIQUE (place, mail_key) DEFERRABLE INITIALLY DEFERRED
 );
 CREATE INDEX ON person (mail_key);
 CREATE INDEX ON person (credential_id);
