@@ -111,8 +111,9 @@ class Known:
     def _check_existing(self, found: Directory, owners: dict[str, str]) -> None:
         query = """
             SELECT a.account_id, a.partner_id, n.place, n.mail_key, n.account_id IS NULL AS erased
-            FROM account_access a LEFT JOIN person n USING (account_id)
-            WHERE a.account_id = ANY(%s) OR n.mail_key = ANY(%s)"""
+            FROM account_access a LEFT JOIN person n USING (account_id) WHERE a.account_id = ANY(%s)
+            UNION
+            SELECT n.account_id, n.partner_id, n.place, n.mail_key, false FROM person n WHERE n.mail_key = ANY(%s)"""
         for batch in batches(list(found.accounts.values()), 10 * BATCH):
             keys = [mail_key(line.email) for _, line in batch]
             rows = self._database.all(query, ([line.id for _, line in batch], keys))
