@@ -85,6 +85,12 @@ class RoleChanged(Fact):
     role: Role
 
 
+class AccountRenamed(Fact):
+    """The person goes by another name; both names are kept outside the log."""
+
+    TOPIC = "account.renamed"
+
+
 class MailAddressChanged(Fact):
     """Mail to this person goes elsewhere now; both addresses are kept outside the log."""
 

@@ -14,7 +14,7 @@ from domain.directory import (
     evolve_organization,
     evolve_partner,
 )
-from domain.facts import MailAddressChanged, PartnerType, PasswordChanged, Role, SignInUnlocked
+from domain.facts import AccountRenamed, MailAddressChanged, PartnerType, PasswordChanged, Role, SignInUnlocked
 from domain.kernel import Fact, Refused
 from handlers.callers import decided_again, mfa_of
 from handlers.limits import PASSWORD_ELSEWHERE, PASSWORD_IN_A_ROW
@@ -155,8 +155,10 @@ def _account_facts(
         return None
     account, version = s.store.load(f"account:{line.id}", evolve_account, Account())
     facts = account.register(**place)  # type: ignore[arg-type]
-    if not same_person:
+    if before.mail_address != line.email:
         facts.append(MailAddressChanged())
+    elif not same_person:
+        facts.append(AccountRenamed())
     if new_password:
         facts.append(PasswordChanged())
     return version, facts

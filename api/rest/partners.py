@@ -62,12 +62,15 @@ def put_policy(
     seen = _seen_version(if_match)
     position = asked.once(lambda: policy.set_policy(partner_id, command, seen, asked.caller, asked.s)[1])
     now = policy_of(partner_id, asked.s)[0]
+    newest = asked.s.store.history(f"partner_policy:{partner_id}")[-1:]
     asked.response.headers["ETag"] = f'"{now.version}"'
     return PolicyAnswer(
         partner_id=partner_id,
         enforce_partner_users=Population.PARTNER_USERS in now.enforced,
         enforce_organizations=Population.ORGANIZATIONS in now.enforced,
         version=now.version,
+        changed_at=newest[0].at if newest else None,
+        changed_by=newest[0].actor if newest else None,
         position=position,
     )
 

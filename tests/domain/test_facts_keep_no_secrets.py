@@ -18,6 +18,7 @@ WHAT_HAPPENED = {
         "moved",
         "role_changed",
         "mail_address_changed",
+        "renamed",
         "password_changed",
         "disabled",
         "restored",

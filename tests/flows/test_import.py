@@ -256,6 +256,14 @@ def test_a_changed_address_is_taken_with_its_password(portal: Portal, tmp_path: 
     assert not signs_in(portal, address("dist-support"), PASSWORD)
 
 
+def test_a_changed_name_ends_no_session(portal: Portal, tmp_path: Path) -> None:
+    person = portal.browser()
+    person.sign_in(address("dist-support"), PASSWORD)
+    facts = taken(jsonl(tmp_path, changed("dist-support", name="Another Name")), portal.watchword)
+    assert [fact.fact.TOPIC for fact in facts] == ["account.renamed"]
+    assert person.session()["account"]["name"] == "Another Name"
+
+
 def test_an_account_moves_within_its_partner(watchword: Watchword, tmp_path: Path) -> None:
     moved = end_user("dist-support", "dist-org", email=address("dist-support"))
     facts = taken(jsonl(tmp_path, moved), watchword)
