@@ -66,6 +66,8 @@ class Asked:
     def wait(self, min_position: int | None, *views: str) -> tuple[int, int]:
         """Wait until the views have come to a position; return how far they have come, and how old that is in ms."""
         database = self.watchword.database
+        if min_position and min_position > self.s.store.last_position():
+            raise ViewBehind
         for view in views if min_position else ():
             if not wait_for(database.one, view, min_position or 0, WAIT_SECONDS):
                 raise ViewBehind
@@ -93,7 +95,9 @@ class Admit:
                 raise NotAmongThese
         else:
             self._admit_browser(request, caller, watchword)
-        return Asked(caller, watchword, response, self._known(request, caller, watchword))
+        if self.once:
+            caller = _under_its_key(request, caller, watchword.sockets)
+        return Asked(caller, watchword, response, self._known(caller, watchword))
 
     def _admit_browser(self, request: Request, caller: Caller, watchword: Watchword) -> None:
         state = State(caller.session.state) if caller.session else State.ANONYMOUS
@@ -105,8 +109,9 @@ class Admit:
                 raise SessionEnded
             raise NotYet(state=state.value)
 
-    def _known(self, request: Request, caller: Caller, watchword: Watchword) -> Known | None:
-        if not self.once or "idempotency-key" not in request.headers:
+    @staticmethod
+    def _known(caller: Caller, watchword: Watchword) -> Known | None:
+        if not caller.fingerprint:
             return None
         known = watchword.store.known(caller.command_id)
         if known is not None and known.fingerprint != caller.fingerprint:
@@ -137,7 +142,7 @@ def caller_of(request: Request, watchword: Watchword) -> Caller:
         found = s.sessions.find(hashed, caller.at)
         if found is not None:
             caller = replace(caller, token_hash=hashed, session=found[0], account=found[1])
-    return _under_its_key(request, caller, s)
+    return caller
 
 
 def _under_its_key(request: Request, caller: Caller, s: Sockets) -> Caller:

@@ -65,7 +65,9 @@ def read(environ: Mapping[str, str] = os.environ, *, ask_running: bool = True) -
     running = _running(data_dir) if ask_running else {}
     port = _number(environ, "PORT", running.get("port") or 8000, least=1, most=65535)
     public_url = (_text(environ, "PUBLIC_URL") or f"http://127.0.0.1:{port}").rstrip("/")
-    if not public_url.startswith(("https://", "http://127.0.0.1", "http://localhost", "http://[::1]")):
+    parts = urlsplit(public_url)
+    on_loopback = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost", "::1"}
+    if not (parts.scheme == "https" or on_loopback) or parts.path or parts.username:
         raise BadSetting("PUBLIC_URL has to begin with https:// (plain http is for loopback alone)")
     return Settings(
         port=port,

@@ -103,15 +103,19 @@ async def _as_it_came(message: NatsMessage) -> bytes:
 async def react_to(message: NatsMessage, watchword: Watchword) -> int:
     """Turn a message into its fact, react, and return how many mails that owes.
 
-    What can never be read is refused for good; what fails now comes again.
+    The log is believed, not the message: what the log does not hold is refused for good, and what fails now comes again.
     """
     try:
-        envelope = envelope_of(message.headers, message.body)
+        told = envelope_of(message.headers, message.body)
     except (KeyError, ValueError) as error:
         _log.exception("a message cannot be read: %s", type(error).__name__)
         raise RejectMessage from None
     try:
-        return await asyncio.to_thread(notices.react, envelope, watchword.sockets, watchword.queue)
+        known = await asyncio.to_thread(watchword.store.read, told.position - 1, 1)
+        if not known or (known[0].position, known[0].stream) != (told.position, told.stream):
+            _log.critical("a message says what the log does not: position %s", told.position)
+            raise RejectMessage
+        return await asyncio.to_thread(notices.react, known[0], watchword.sockets, watchword.queue)
     except Unavailable:
         raise NackMessage(delay=_RETRY_SECONDS) from None
 

@@ -1,7 +1,7 @@
 """Who asks: a browser's sign-in or a service of the portal, and how a wish of theirs reaches the log."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -171,10 +171,11 @@ def record_refusal(
     stream = f"attempts:{caller.actor}"
     if not s.throttle.reserve((REFUSALS_RECORDED, caller.actor), now=caller.at).admitted:
         return
+    origin = replace(caller.origin(), command_id=s.chance.new_id(), fingerprint="")
     fact = AttemptRefused(action=action, reason=refused.reason(), partner_id=partner_id, account_id=account_id)
 
     def append() -> int:
         version = len(s.store.history(stream))
-        return s.store.append(Change(stream, version, [fact], tenant), origin=caller.origin())
+        return s.store.append(Change(stream, version, [fact], tenant), origin=origin)
 
     decided_again(append)

@@ -18,7 +18,7 @@ from handlers.sessions import (
     session_for,
     store_code_try,
 )
-from handlers.shapes import Code, Command, LinkSecret, mail_key
+from handlers.shapes import Code, Command, LinkSecret
 from handlers.sign_in import open_link
 
 
@@ -167,7 +167,7 @@ def confirm_setup(command: ConfirmSetup, caller: Caller, s: Sockets) -> Progress
         facts = mfa.confirm_setup(session=session.handle, step=right, at=caller.at)
         step = _active(caller, s)
         position = store_code_try(facts, mfa, version, caller, s, [step.row])
-        return step.done(account, position, device_cookie(caller, mail_key(account.mail_address), s))
+        return step.done(account, position, device_cookie(caller, account, s))
 
     return decided_again(decide)
 

@@ -100,7 +100,7 @@ async def send_next(s: Sockets, queue: MailQueue, mailer: Mailer) -> Tried | Non
         return _settle(mail, MailGivenUp(tries=tries, error="link_expired"), s)
     secret = None
     if mail.link_id:
-        secret = s.keys.link_secret(mail.link_id)
+        secret = s.keys.link_secret(mail.account_id, mail.link_id)
         s.links.keep(mail.link_id, mail.account_id, s.keys.digest("link hash", secret))
     try:
         await mailer.send(letter(mail, account, secret, s.rules))

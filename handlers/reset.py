@@ -14,7 +14,7 @@ from handlers.callers import (
     secrets_ended,
 )
 from handlers.limits import RESET_ASKED, RESET_ASKED_BY_NETWORK, RESET_ASKED_DAILY, RESET_BY_ACTOR, RESET_OF_TARGET
-from handlers.ports import AccountEntry, Change, Limit, LinkUsed, SessionClosed, Sockets
+from handlers.ports import AccountEntry, Change, Limit, SessionClosed, Sockets, StillAllowed
 from handlers.sessions import prove_password
 from handlers.shapes import Command, LinkSecret, Password, Reason
 from handlers.sign_in import LinkRefused, open_link
@@ -78,7 +78,8 @@ def confirm_reset(reset_id: str, command: ConfirmReset, caller: Caller, s: Socke
             facts = mfa.confirm_reset(reset_id=reset_id, at=caller.at)
         except LinkNoLongerValid:
             raise LinkRefused from None
-        rows = [LinkUsed(reset_id), *secrets_ended(mfa, facts, account.account_id)]
+        still = StillAllowed(account.account_id, account.generations)
+        rows = [still, *secrets_ended(mfa, facts, account.account_id)]
         if caller.token_hash is not None:
             rows.append(SessionClosed(caller.token_hash))
         change = Change(f"user_mfa:{account.account_id}", version, facts, account.partner_id)
@@ -95,18 +96,20 @@ class ResetOther(Command):
 
 def reset_other(account_id: str, command: ResetOther, caller: Caller, s: Sockets) -> int:
     """Reset a person of the own partner: old codes are refused at once, and a mail leads to the new set-up."""
-    target = _target(account_id, "reset_user", caller, s)
+    _target(account_id, "reset_user", caller, s)
     caller.require_step_up()
-    tries = [(RESET_BY_ACTOR, caller.actor), (RESET_OF_TARGET, target.account_id)]
+    tries = [(RESET_BY_ACTOR, caller.actor), (RESET_OF_TARGET, account_id)]
     if not s.throttle.reserve(*tries, now=caller.at).admitted:
         raise TooManyTries
     reset_id = s.chance.new_id()
 
     def decide() -> int:
-        mfa, version = mfa_of(target.account_id, s)
+        target = _target(account_id, "reset_user", caller, s)
+        mfa, version = mfa_of(account_id, s)
         facts = mfa.reset_by_administrator(reset_id=reset_id, reason=command.reason or None, at=caller.at)
-        rows = [*caller.guards(), *secrets_ended(mfa, facts, target.account_id)]
-        change = Change(f"user_mfa:{target.account_id}", version, facts, target.partner_id)
+        still = StillAllowed(account_id, target.generations, read_again=True)
+        rows = [*caller.guards(), still, *secrets_ended(mfa, facts, account_id)]
+        change = Change(f"user_mfa:{account_id}", version, facts, target.partner_id)
         return s.store.append(change, origin=caller.origin(), rows=rows)
 
     return decided_again(decide)

@@ -1,7 +1,9 @@
 """From nobody to the dashboard: password, account, and what the account's MFA asks for."""
 
-from domain.facts import Purpose, SignInLocked, SignInUnlocked
-from domain.kernel import Refused
+from dataclasses import replace
+
+from domain.facts import PasswordChanged, Purpose, SignInLocked, SignInUnlocked
+from domain.kernel import Fact, Refused
 from domain.requirement import LoginStep, login_step
 from handlers.callers import Caller, TooManyTries, decided_again, mfa_of, needed_of
 from handlers.limits import LINK_BY_NETWORK, PASSWORD_ELSEWHERE, PASSWORD_IN_A_ROW
@@ -14,6 +16,7 @@ from handlers.sessions import (
     known_device,
     next_step,
     password_tries,
+    password_was_right,
     session_for,
     store_code_try,
 )
@@ -44,30 +47,39 @@ def sign_in(command: SignIn, caller: Caller, s: Sockets) -> Progress:
     reservation = s.throttle.reserve(*own, *in_a_row, *network, now=caller.at)
     if not reservation.admitted:
         raise TooManyTries(until=reservation.retry_at.isoformat() if reservation.retry_at else None)
-    accounts = _accounts_behind(key, command.password, s)
+    accounts, of_all = _accounts_behind(key, command.password, s)
     if not accounts:
         digest = s.keys.digest("mail", key)
         s.sign_in_log.note(caller.at, digest, caller.ip_prefix, known_device=not untrusted, outcome="wrong_password")
         if untrusted and reservation.last:
             _lock_sign_in(key, reservation, caller, s)
         raise WrongCredentials
-    s.throttle.clear(*own, (PASSWORD_IN_A_ROW, s.keys.digest("mail", key)))
-    s.throttle.refund(*network)
+    own.append((PASSWORD_IN_A_ROW, s.keys.digest("mail", key)))
+    password_was_right(own, network, s, of_all=of_all)
+    caller = replace(caller, session=None)
     if len(accounts) == 1:
         return _enter(accounts[0], caller, s)
-    choices = tuple(account.account_id for account in accounts)
+    choices = tuple(_choice(account) for account in accounts)
     step = next_step(caller, s, session_for(State.IDENTIFIED, None, caller, s, choices=choices))
     s.sessions.save(step.row)
     return step.done(None)
 
 
-def _accounts_behind(key: str, password: str, s: Sockets) -> list[AccountEntry]:
-    """Return the accounts that this password opens. An unknown address takes as long as a known one."""
+def _choice(account: AccountEntry) -> str:
+    """Return a choice that stands only as long as the account's sessions would."""
+    return "|".join((account.account_id, *map(str, account.generations)))
+
+
+def _accounts_behind(key: str, password: str, s: Sockets) -> tuple[list[AccountEntry], bool]:
+    """Return the accounts that this password opens, and whether it is the address's only one.
+
+    An unknown address takes as long as a known one.
+    """
     credentials = s.people.credentials(key)
     right = [each.credential_id for each in credentials if s.passwords.matches(password, each.password_hash)]
     if not credentials:
         s.passwords.matches(password, None)
-    return list(s.people.accounts_behind(key, right)) if right else []
+    return list(s.people.accounts_behind(key, right)) if right else [], len(right) == len(credentials)
 
 
 def _lock_sign_in(key: str, reservation: Reservation, caller: Caller, s: Sockets) -> None:
@@ -94,10 +106,8 @@ class SelectAccount(Command):
 def select_account(command: SelectAccount, caller: Caller, s: Sockets) -> Progress:
     """Go on as the chosen account; the code that may follow belongs to it alone."""
     _, session = caller.sign_in()
-    if command.account_id not in session.choices:
-        raise NoSuchChoice
     account = s.people.account(command.account_id)
-    if account is None or account.disabled:
+    if account is None or account.disabled or _choice(account) not in session.choices:
         raise NoSuchChoice
     return _enter(account, caller, s)
 
@@ -114,7 +124,7 @@ def _enter(account: AccountEntry, caller: Caller, s: Sockets) -> Progress:
     done = state is State.SIGNED_IN
     step = next_step(caller, s, session_for(state, account, caller, s, required_level=1 if done else 2))
     s.sessions.save(StillAllowed(account.account_id, account.generations), step.row)
-    return step.done(account, device=device_cookie(caller, mail_key(account.mail_address), s) if done else None)
+    return step.done(account, device=device_cookie(caller, account, s) if done else None)
 
 
 class EnterCode(Command):
@@ -132,7 +142,7 @@ def enter_code(command: EnterCode, caller: Caller, s: Sockets) -> Progress:
         facts = judged(command.code, Purpose.SIGN_IN, mfa, caller, s)
         step = next_step(caller, s, session_for(State.SIGNED_IN, account, caller, s, level=2, required_level=2))
         position = store_code_try(facts, mfa, version, caller, s, [step.row])
-        return step.done(account, position, device_cookie(caller, mail_key(account.mail_address), s))
+        return step.done(account, position, device_cookie(caller, account, s))
 
     return decided_again(decide)
 
@@ -154,6 +164,17 @@ def open_link(link_id: str, secret: str, caller: Caller, s: Sockets) -> Link:
     return link
 
 
+def _open_lock(link_id: str | None, fact: Fact) -> str | None:
+    """Return the link that may open sign-in after one more fact: the newest, once, and none after a new password."""
+    match fact:
+        case SignInLocked():
+            return fact.unlock_id
+        case SignInUnlocked() | PasswordChanged():
+            return None
+        case _:
+            return link_id
+
+
 class UnlockSignIn(Command):
     """Open sign-in from unknown devices by the mailed link."""
 
@@ -169,7 +190,9 @@ def unlock_sign_in(link_id: str, command: UnlockSignIn, caller: Caller, s: Socke
     stream = f"account:{account.account_id}"
 
     def append() -> int:
-        version = s.store.load(stream, lambda count, _: count + 1, 0)[1]
+        open_lock, version = s.store.load(stream, _open_lock, None)
+        if open_lock != link_id:
+            raise LinkRefused
         change = Change(stream, version, [SignInUnlocked()], account.partner_id)
         return s.store.append(change, origin=caller.origin(), rows=[LinkUsed(link_id)])
 

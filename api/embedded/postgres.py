@@ -43,6 +43,7 @@ SETTINGS = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
     "max_connections": "200",
+    "log_error_verbosity": "terse",  # a DETAIL line may hold a mail address
     "shared_buffers": "256MB",
     "timezone": "UTC",
     "log_timezone": "UTC",

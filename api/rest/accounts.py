@@ -37,9 +37,9 @@ def repeat_reset_mail(
 def read_mfa(account_id: Id, asked: Annotated[Asked, Depends(Admit(SIGNED_IN, service="read"))]) -> AccountMfaAnswer:
     """Return how it stands with a person's MFA, and by which rule and policy version it is required or not."""
     account = asked.s.people.account(account_id)
+    policy.allowed(account.partner_id if account else "", Action.SEE_USERS, asked.caller, asked.s)
     if account is None:
         raise AnotherTenant
-    policy.allowed(account.partner_id, Action.SEE_USERS, asked.caller, asked.s)
     position = asked.s.store.last_position()
     mfa, needed = mfa_of(account_id, asked.s)[0], needed_of(account, asked.s)[0]
     locked = mfa.guesses.locked_until

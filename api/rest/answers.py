@@ -210,7 +210,10 @@ def session_answer(
     state = State(session.state)
     accounts = None
     if state is State.IDENTIFIED:
-        accounts = [AccountAnswer.of(each) for each in asked.s.people.accounts(session.choices)]
+        accounts = [
+            AccountAnswer.of(each)
+            for each in asked.s.people.accounts([choice.split("|")[0] for choice in session.choices])
+        ]
     return SessionAnswer(
         state=state,
         csrf_token=csrf_token(session.handle, asked.s),

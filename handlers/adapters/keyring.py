@@ -96,9 +96,9 @@ class DerivedKeys:
         """Return a keyed hash in URL-safe text: stable, and useless to who finds it."""
         return base64.urlsafe_b64encode(self._mac(purpose, text)).rstrip(b"=").decode()
 
-    def link_secret(self, link_id: str) -> str:
+    def link_secret(self, account_id: str, link_id: str) -> str:
         """Return the 256-bit secret half of a mailed link, the same for every try at one mail, and kept nowhere."""
-        return self.digest("link", link_id)
+        return self.digest("link", f"{account_id}|{link_id}")
 
 
 def _new_key() -> str:

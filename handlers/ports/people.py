@@ -108,6 +108,8 @@ class StillAllowed(Row):
 
     account_id: str
     generations: tuple[int, int]
+    read_again: bool = False
+    """The account is another's, which the wish reads anew each time: Conflict instead of SessionEnded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,5 +55,5 @@ class Keys(Protocol):
     def digest(self, purpose: str, text: str) -> str:
         """Return a keyed hash: stable, and useless to who finds it."""
 
-    def link_secret(self, link_id: str) -> str:
+    def link_secret(self, account_id: str, link_id: str) -> str:
         """Return the secret half of a mailed link, the same for every try at one mail."""

@@ -25,7 +25,7 @@ class Session:
     account_id: str | None = None
     generations: tuple[int, int] = (0, 0)
     choices: tuple[str, ...] = ()
-    """The accounts behind the proved password, before one is chosen."""
+    """The accounts behind the proved password, before one is chosen, each with the generations at that moment."""
     level: int = 0
     """1 after the password, 2 after the code (NIST AAL)."""
     required_level: int = 1

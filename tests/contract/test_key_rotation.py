@@ -94,10 +94,10 @@ def test_mailed_links_and_digests_survive_a_rotation(tmp_path: Path) -> None:
     Keyring.create(tmp_path / "kek.json")
     keyring = Keyring(tmp_path / "kek.json")
     before = DerivedKeys(keyring)
-    said = (before.link_secret("link-1"), before.digest("mail", "a"), before.digest("other", "a"))
+    said = (before.link_secret("acc-1", "link-1"), before.digest("mail", "a"), before.digest("other", "a"))
     keyring.rotate()
     after = DerivedKeys(Keyring(tmp_path / "kek.json"))
-    assert (after.link_secret("link-1"), after.digest("mail", "a"), after.digest("other", "a")) == said
+    assert (after.link_secret("acc-1", "link-1"), after.digest("mail", "a"), after.digest("other", "a")) == said
     assert len(set(said)) == 3
 
 

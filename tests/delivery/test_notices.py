@@ -115,7 +115,7 @@ def test_each_kind_of_mail_holds_no_secret_but_that_of_its_link(
         assert len(_LINK.findall(body)) == (1 if link else 0)
         assert ("http" in body) == bool(link)
         if link:
-            secret = watchword.sockets.keys.link_secret("link-1")
+            secret = watchword.sockets.keys.link_secret("dist-owner", "link-1")
             assert f"{watchword.settings.public_url}/{link}/link-1#{secret}" in body
 
 

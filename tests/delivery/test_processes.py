@@ -105,7 +105,8 @@ def test_a_reset_that_was_asked_for_is_in_the_mailbox(
         until(running.mail_is_settled)
         (mail,) = caught(catcher)
         reset_id = envelope.fact.reset_id  # type: ignore[attr-defined]
-        link = f"{watchword.settings.public_url}/reset/{reset_id}#{watchword.sockets.keys.link_secret(reset_id)}"
+        secret = watchword.sockets.keys.link_secret(envelope.subject_id, reset_id)
+        link = f"{watchword.settings.public_url}/reset/{reset_id}#{secret}"
         assert (mail.kind, mail.links) == ("reset_requested", (link,))
         again = ask_reset(watchword, "dist-admin")
         until(lambda: bool(list_mails(catcher.mail_dir, to=address("dist-admin"))))

@@ -203,3 +203,22 @@ def test_an_idempotency_key_makes_a_command_safe_to_repeat(portal: Portal) -> No
     assert reason(changed) == (422, "key_reused")
     elsewhere = signed_in(portal, "dist-admin").post("/accounts/dist-support/mfa/reset", {}, Idempotency_Key="k1")
     assert elsewhere.json()["position"] > answers[0].json()["position"], "a key belongs to its session"
+
+
+def test_a_refused_wish_stays_refused_when_it_is_repeated(portal: Portal) -> None:
+    body = {"enforce_partner_users": True, "enforce_organizations": True}
+    auditor = signed_in(portal, "dist2-auditor")
+    for _ in range(3):
+        answer = auditor.put("/partners/dist/mfa-policy", body, Idempotency_Key="k")
+        assert reason(answer) == (404, "another_tenant")
+        answer = auditor.post("/accounts/dist2-owner/mfa/reset", {}, Idempotency_Key="r")
+        assert reason(answer) == (403, "role_not_allowed")
+
+
+def test_a_sign_in_over_another_is_a_sign_in_of_its_own(portal: Portal) -> None:
+    browser = signed_in(portal, "dist-auditor")
+    before = browser.csrf
+    answer = browser.post("/sign-in", {"email": address("dist2-auditor"), "password": PASSWORD})
+    assert answer.json()["csrf_token"] != before
+    stale = browser.post("/me/mfa/enable", None, X_CSRF_Token=before)
+    assert reason(stale) == (403, "cross_site")

@@ -2,6 +2,8 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+from handlers.directory import set_password
+from handlers.ports import Origin
 from tests.directory import PASSWORD, address
 from tests.flows.steps import Mailbox, confirm, enrolled, give_code, link_in, next_code, reason, signed_in, wrong_code
 from tests.portal import Browser
@@ -139,3 +141,41 @@ def test_an_unknown_address_is_answered_like_a_known_one(portal: Portal) -> None
         answers = [stranger.post("/sign-in", {"email": account, "password": "x"}) for _ in range(11)]
         assert [answer.status_code for answer in answers] == [401] * 10 + [429]
         assert answers[0].json() | {"detail": ""} == answers[1].json() | {"detail": ""}
+
+
+def test_an_idempotency_key_makes_no_guess_free(portal: Portal) -> None:
+    """Each wrong code is counted, whatever key it is sent under, and a right one is never answered twice."""
+    _, key = enrolled(portal, "dist-support")
+    browser = pending(portal, "dist-support")
+    before = len(portal.watchword.store.history("user_mfa:dist-support"))
+    wrong = {"code": wrong_code(portal, key)}
+    answers = [browser.post("/sign-in/code", wrong, Idempotency_Key="same") for _ in range(8)]
+    assert [answer.status_code for answer in answers] == [401] * 8
+    assert len(portal.watchword.store.history("user_mfa:dist-support")) == before + 5
+    assert browser.session()["state"] == "anonymous"
+
+
+def test_an_account_of_the_same_address_elsewhere_clears_no_count(portal: Portal) -> None:
+    """Somebody who owns an account with the victim's address at another partner gains no guess by signing in there."""
+    s = portal.watchword.sockets
+    origin = Origin("operator", s.chance.new_id(), s.clock.now())
+    set_password("three-resell", "the attacker's own password", origin, s)
+    stranger = portal.browser()
+    evaluated = 0
+    for _ in range(4):
+        stranger.session()
+        for _ in range(4):
+            guess = stranger.post("/sign-in", {"email": address("three-dist"), "password": "guess"})
+            evaluated += guess.status_code == 401
+        own = stranger.post("/sign-in", {"email": address("three-dist"), "password": "the attacker's own password"})
+        if own.status_code == 200:
+            stranger.sign_out()
+    assert evaluated == 10
+
+
+def test_a_choice_ends_with_the_password_that_was_proved(portal: Portal) -> None:
+    browser, s = portal.browser(), portal.watchword.sockets
+    assert browser.sign_in(address("three-dist"), PASSWORD)["state"] == "identified"
+    set_password("three-dist", "quite another password", Origin("operator", s.chance.new_id(), s.clock.now()), s)
+    assert reason(browser.post("/sign-in/account", {"account_id": "three-dist"})) == (404, "no_such_choice")
+    assert browser.post("/sign-in/account", {"account_id": "three-org"}).status_code == 200

@@ -157,7 +157,7 @@ class PostgresEventStore:
         constraint = cause.diag.constraint_name if isinstance(cause, psycopg.Error) else None
         if constraint == "command_pkey":
             known = self.known(origin.command_id)
-            if known is None:
+            if known is None or known.fingerprint != origin.fingerprint:
                 raise Conflict from error
             return known.position
         if constraint == "one_account_for_an_address_in_a_place":

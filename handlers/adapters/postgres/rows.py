@@ -32,7 +32,7 @@ _GENERATIONS = """
     SELECT a.generation, CASE WHEN a.organization_id IS NULL THEN p.partner_users_generation
            ELSE p.organizations_generation END AS population_generation
     FROM account_access a JOIN partner_access p USING (partner_id) WHERE a.account_id = %s AND NOT a.disabled
-    FOR SHARE OF a"""
+    FOR SHARE OF a, p"""
 _SESSION = """
     INSERT INTO session (token_hash, handle, state, account_id, generation, population_generation, choices, level,
         required_level, stepped_up_until, device, created_at, seen_at, expires_at, idle)
@@ -47,7 +47,7 @@ def check_row(cursor: Cursor[Any], row: Row) -> None:
     match row:
         case StillAllowed():
             if _generations(cursor, row.account_id) != row.generations:
-                raise SessionEnded
+                raise Conflict(row.account_id) if row.read_again else SessionEnded
         case SessionStands():
             query = "SELECT FROM session WHERE token_hash = %s FOR UPDATE"
             if cursor.execute(query, (row.token_hash,)).fetchone() is None:

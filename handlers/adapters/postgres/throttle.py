@@ -64,8 +64,9 @@ class PostgresThrottle:
 
     def forget_old(self, now: datetime) -> int:
         """Delete counts that say nothing any more, and return how many."""
-        ended = "window_ends < %s AND (blocked_until IS NULL OR blocked_until < %s)"
-        return self._database.run(f"DELETE FROM throttle WHERE {ended}", (now, now - timedelta(days=2)))  # noqa: S608
+        ended = "window_ends < %s AND (blocks = 0 OR (window_ends < %s AND coalesce(blocked_until < %s, true)))"
+        long_ago = now - timedelta(days=2)
+        return self._database.run(f"DELETE FROM throttle WHERE {ended}", (now, long_ago, long_ago))  # noqa: S608
 
 
 def _key(limit: Limit, key: str) -> str:
