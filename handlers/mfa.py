@@ -7,13 +7,13 @@ from domain.requirement import Requirement
 from domain.totp import SECRET_BYTES, clean_code, matching_step, otpauth_uri, shared_secret
 from domain.user_mfa import EnforcedByPartner, UserMFA
 from handlers.callers import Caller, TooManyTries, decided_again, mfa_of, needed_of, record_refusal, secrets_ended
+from handlers.devices import device_cookie
 from handlers.limits import SETUPS
 from handlers.ports import Change, Session, SessionStands, Sockets
 from handlers.sessions import (
     Progress,
     State,
     Step,
-    device_cookie,
     next_step,
     session_for,
     store_code_try,

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 PASSWORD_CHARACTERS = 256
 """Longer passwords are refused, never cut. Source: OWASP Password Storage Cheat Sheet."""
@@ -34,16 +34,31 @@ def _mail_address(text: str) -> str:
     return text
 
 
-Id = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=_ID)]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=_ID), Field(examples=["acc-7"])]
 """An id of the caller's own: letters, digits and ``._@-``."""
 Name = Annotated[
     str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), AfterValidator(_printable)
 ]
-MailAddress = Annotated[str, StringConstraints(max_length=MAIL_ADDRESS_CHARACTERS), AfterValidator(_mail_address)]
-Password = Annotated[str, StringConstraints(min_length=1, max_length=PASSWORD_CHARACTERS), AfterValidator(_without_nul)]
-Code = Annotated[str, StringConstraints(min_length=6, max_length=20)]
+MailAddress = Annotated[
+    str,
+    StringConstraints(max_length=MAIL_ADDRESS_CHARACTERS),
+    AfterValidator(_mail_address),
+    Field(examples=["olivia@partner.example"]),
+]
+Password = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=PASSWORD_CHARACTERS),
+    AfterValidator(_without_nul),
+    Field(examples=["correct horse battery staple"]),
+]
+Code = Annotated[str, StringConstraints(min_length=6, max_length=20), Field(examples=["287082"])]
 """What was entered as a code; whether it is six digits is the domain's to say."""
-Reason = Annotated[str, StringConstraints(max_length=500, strip_whitespace=True), AfterValidator(_printable)]
+Reason = Annotated[
+    str,
+    StringConstraints(max_length=500, strip_whitespace=True),
+    AfterValidator(_printable),
+    Field(examples=["lost phone"]),
+]
 LinkSecret = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_-]+$")]
 
 

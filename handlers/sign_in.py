@@ -6,17 +6,14 @@ from domain.facts import PasswordChanged, Purpose, SignInLocked, SignInUnlocked
 from domain.kernel import Fact, Refused
 from domain.requirement import LoginStep, login_step
 from handlers.callers import Caller, TooManyTries, decided_again, mfa_of, needed_of
+from handlers.devices import device_cookie, known_device, password_tries, password_was_right
 from handlers.limits import LINK_BY_NETWORK, PASSWORD_ELSEWHERE, PASSWORD_IN_A_ROW
 from handlers.ports import AccountEntry, Change, Link, LinkUsed, Reservation, Sockets, StillAllowed
 from handlers.sessions import (
     Progress,
     State,
-    device_cookie,
     judged,
-    known_device,
     next_step,
-    password_tries,
-    password_was_right,
     session_for,
     store_code_try,
 )

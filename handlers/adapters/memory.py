@@ -1,11 +1,12 @@
 """The log in memory: the whole contract of the EventStore socket in a page. It forgets everything with its process."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from domain.kernel import Envelope, Fact, replay
 from handlers.ports import Change, Conflict, Known, MessageProcessed, Origin, Row
-from handlers.ports.log import State
+from handlers.ports.log import State, enveloped
 
 
 class MemoryEventStore:
@@ -37,7 +38,8 @@ class MemoryEventStore:
             # Everything that can be refused is refused before the first thing is written.
             self._check_versions(changes, unchanged)
             self._check_rows(rows)
-            for envelope in _envelopes(changes, origin, len(self._log)):
+            for position, bare in enumerate(enveloped(changes, origin), start=len(self._log) + 1):
+                envelope = replace(bare, position=position)
                 self._streams.setdefault(envelope.stream, []).append(envelope)
                 self._log.append(envelope)
             self.rows += rows
@@ -79,23 +81,3 @@ class MemoryEventStore:
         """Return the position of the newest fact, 0 in an empty log."""
         with self._lock:
             return len(self._log)
-
-
-def _envelopes(changes: Sequence[Change], origin: Origin, last_position: int) -> Iterator[Envelope]:
-    position = last_position
-    for change in changes:
-        for number, fact in enumerate(change.facts, start=1):
-            position += 1
-            yield Envelope(
-                fact=fact,
-                stream=change.stream,
-                version=change.after + number,
-                at=origin.at,
-                actor=origin.actor,
-                tenant=change.tenant,
-                command_id=origin.command_id,
-                correlation_id=origin.correlation_id,
-                ip_prefix=origin.ip_prefix,
-                session=origin.session,
-                position=position,
-            )

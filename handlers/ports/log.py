@@ -1,6 +1,6 @@
 """The one log, as the handlers speak to it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -40,6 +40,24 @@ class Change:
     after: int
     facts: Sequence[Fact]
     tenant: str
+
+
+def enveloped(changes: Sequence[Change], origin: Origin) -> Iterator[Envelope]:
+    """Return the envelopes of what is to be stored, each with its version."""
+    for change in changes:
+        for number, fact in enumerate(change.facts, start=change.after + 1):
+            yield Envelope(
+                fact=fact,
+                stream=change.stream,
+                version=number,
+                at=origin.at,
+                actor=origin.actor,
+                tenant=change.tenant,
+                command_id=origin.command_id,
+                correlation_id=origin.correlation_id,
+                ip_prefix=origin.ip_prefix,
+                session=origin.session,
+            )
 
 
 class Row:

@@ -24,7 +24,7 @@ from handlers.adapters.postgres.database import RECONNECT_SECONDS
 from handlers.adapters.postgres.migrate import library_environment
 from handlers.adapters.postgres.recorder import Factory
 from handlers.ports import AddressTaken, Change, Conflict, Known, Origin, Row, Unavailable
-from handlers.ports.log import State
+from handlers.ports.log import State, enveloped
 
 Answer = TypeVar("Answer")
 
@@ -136,7 +136,7 @@ class PostgresEventStore:
         self, *changes: Change, origin: Origin, rows: Sequence[Row] = (), unchanged: Sequence[tuple[str, int]] = ()
     ) -> int:
         """Store the facts and the rows in one transaction and return the last position."""
-        envelopes = list(_envelopes(changes, origin))
+        envelopes = list(enveloped(changes, origin))
         if not envelopes:
             raise ValueError("an append needs at least one fact")
         for _ in range(_LOST_ANSWERS):
@@ -199,20 +199,3 @@ class PostgresEventStore:
             return ask()
         except _SILENCE as error:
             raise Unavailable("the log does not answer") from error
-
-
-def _envelopes(changes: Sequence[Change], origin: Origin) -> Iterable[Envelope]:
-    for change in changes:
-        for number, fact in enumerate(change.facts, start=change.after + 1):
-            yield Envelope(
-                fact=fact,
-                stream=change.stream,
-                version=number,
-                at=origin.at,
-                actor=origin.actor,
-                tenant=change.tenant,
-                command_id=origin.command_id,
-                correlation_id=origin.correlation_id,
-                ip_prefix=origin.ip_prefix,
-                session=origin.session,
-            )
