@@ -84,7 +84,7 @@ class Child:
     def complete(self) -> None:
         """Run to the end. Raises EmbeddedError with what it said when it fails."""
         self.start()
-        status = self.process.wait() if self.process else 1
+        status = processes.complete(self.process) if self.process else 1
         if status != 0:
             said = self.log.read_bytes()[self._log_start :].decode(errors="replace").strip()
             raise EmbeddedError(f"`watchword {self.name}` failed, status {status}. It said:\n{said or '(nothing)'}")

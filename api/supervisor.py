@@ -18,7 +18,7 @@ from api.embedded.catcher import MailCatcher
 from api.embedded.nats import EmbeddedNats
 from api.embedded.ports import LOOPBACK, is_free
 from api.embedded.postgres import EmbeddedPostgres
-from api.embedded.processes import EmbeddedError
+from api.embedded.processes import EmbeddedError, Stopped
 from api.terminal import in_the_foreground
 
 PREPARATIONS = ("migrate", "demo")
@@ -54,10 +54,6 @@ class Settings(Protocol):
     def kek_file(self) -> Path | None: ...  # noqa: D102
 
 
-class Stopped(BaseException):
-    """Somebody asked Watchword to stop; not an error, and nothing below may catch it."""
-
-
 def run(settings: Settings) -> int:
     """Run everything until Ctrl-C, SIGTERM or SIGHUP. Exit status: 0, or 1 with a reason said."""
     try:
@@ -87,17 +83,16 @@ def _run(settings: Settings) -> None:
             household.open()
             household.look_after()
         finally:
-            _no_more_signals()
             household.close()
 
 
 @contextlib.contextmanager
 def _stop_on_signals() -> Iterator[None]:
-    """Turn the first stop signal into `Stopped`; the ending that follows is not to be interrupted."""
+    """Let a stop signal end the next pause by `Stopped`; the ending that follows has no pauses of that kind."""
+    processes.STOP_SIGN.raised = False
 
     def stop(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the shape of a signal handler
-        _no_more_signals()
-        raise Stopped
+        processes.STOP_SIGN.raised = True
 
     kept = {signum: signal.signal(signum, stop) for signum in STOP_SIGNALS}
     try:
@@ -105,11 +100,6 @@ def _stop_on_signals() -> Iterator[None]:
     finally:
         for signum, handler in kept.items():
             signal.signal(signum, handler)
-
-
-def _no_more_signals() -> None:
-    for signum in STOP_SIGNALS:
-        signal.signal(signum, signal.SIG_IGN)
 
 
 @dataclass
@@ -148,7 +138,7 @@ class Household:
         """Start again whatever dies, for ever."""
         while True:
             self._look()
-            time.sleep(LOOK_SECONDS)
+            processes.pause(LOOK_SECONDS)
 
     def close(self) -> None:
         """End everything: programs first, then the servers they use."""
@@ -221,12 +211,12 @@ class Household:
             if time.monotonic() > deadline:
                 logs = "\n".join(f"--- {child.log}\n{processes.tail(child.log)}" for child in self.children.values())
                 raise EmbeddedError(f"it is not ready after {READY_SECONDS:.0f} s: {missing}\n{logs}")
-            time.sleep(LOOK_SECONDS)
+            processes.pause(LOOK_SECONDS)
 
 
 def _not_ready(port: int) -> str | None:
     """Ask the web program whether all is fit: None when it is, else what it answered."""
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5)
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=2)
     try:
         connection.request("GET", "/readyz")
         answer = connection.getresponse()

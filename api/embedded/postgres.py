@@ -165,10 +165,12 @@ class EmbeddedPostgres:
         initdb = ground.program("initdb", *files, *CLUSTER)
         try:
             with processes.open_log(self.log) as log:
-                done = subprocess.run(**initdb, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
+                status = processes.complete(
+                    subprocess.Popen(**initdb, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+                )
         finally:
             password.unlink()
-        if done.returncode != 0:
+        if status != 0:
             raise EmbeddedError(
                 f"PostgreSQL cannot make its files in {self.folder}. {self.log} says:\n{processes.tail(self.log)}"
             )
@@ -184,7 +186,7 @@ class EmbeddedPostgres:
             except EmbeddedError:
                 if LEFT_BEHIND not in processes.tail(self.log) or time.monotonic() > deadline:
                     raise
-                time.sleep(0.2)
+                processes.pause(0.2)
             else:
                 return
 
@@ -206,7 +208,7 @@ class EmbeddedPostgres:
 
     def _answers(self) -> bool:
         try:
-            psycopg.connect(self.url(OWNER, "postgres"), connect_timeout=5).close()
+            psycopg.connect(self.url(OWNER, "postgres"), connect_timeout=2).close()
         except psycopg.OperationalError as error:
             if "password authentication failed" in str(error):
                 raise EmbeddedError(

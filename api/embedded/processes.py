@@ -30,6 +30,41 @@ _LIBC = ctypes.CDLL(None) if LINUX else None
 Steps = Sequence[tuple[signal.Signals, float]]
 """Signals to send in turn, each with the seconds to wait for the process to end."""
 
+COMPLETE_STEPS: Steps = ((signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0))
+"""For a child that was to end by itself, when somebody asks to stop before it has."""
+
+PAUSE_SLICE = 0.05
+"""Seconds after which a pause looks whether somebody asked to stop."""
+
+
+class Stopped(BaseException):
+    """Somebody asked Watchword to stop; not an error, and nothing below the supervisor may catch it."""
+
+
+class StopSign:
+    """Whether somebody asked to stop: a signal handler raises it, and `pause` alone heeds it.
+
+    A handler that threw an exception itself would do so between any two steps of the program, such as in the middle of
+    the standard library's wait for a child, whose lock would then stay taken and hang the end of everything.
+    """
+
+    raised = False
+
+
+STOP_SIGN = StopSign()
+
+
+def pause(seconds: float) -> None:
+    """Wait; raise Stopped when somebody asked to stop."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if STOP_SIGN.raised:
+            raise Stopped
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return
+        time.sleep(min(left, PAUSE_SLICE))
+
 
 class EmbeddedError(RuntimeError):
     """A server of this machine cannot be had; the sentence says why and what to do."""
@@ -145,7 +180,15 @@ def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], name
             )
         if time.monotonic() > deadline:
             raise EmbeddedError(f"{name} is not ready after {START_SECONDS:.0f} s. Its log, {log}, says:\n{tail(log)}")
-        time.sleep(0.01)
+        pause(0.01)
+
+
+def complete(process: subprocess.Popen[bytes]) -> int:
+    """Wait until a child ended by itself, and give its status; end it when somebody asks to stop meanwhile."""
+    with cleared_on_failure(lambda: end(process, COMPLETE_STEPS)):
+        while (status := process.poll()) is None:
+            pause(0.02)
+    return status
 
 
 @contextlib.contextmanager
