@@ -45,22 +45,35 @@ def test_another_sign_in_has_five_of_its_own() -> None:
     assert refusal_of(after_failures(5), challenge="ses-2") is None
 
 
-@pytest.mark.parametrize(("here", "elsewhere", "last"), [(0, 0, False), (3, 0, False), (4, 0, True), (0, 4, False)])
+@pytest.mark.parametrize(
+    ("here", "elsewhere", "last"), [(0, 0, False), (3, 0, False), (4, 0, True), (0, 4, False), (5, 0, True)]
+)
 def test_the_fifth_wrong_code_is_known_to_be_the_last(here: int, elsewhere: int, *, last: bool) -> None:
     guesses = after_failures(here, guesses=after_failures(elsewhere, challenge="ses-2"))
     assert guesses.is_last("ses-1") is last
+    assert success(guesses).is_last("ses-1") is last
 
 
 def test_a_spent_sign_in_stays_spent_whatever_comes_between() -> None:
     spent = after_failures(5)
     later = NOON + timedelta(days=1)
-    for after in (spent.locked(NOON), spent.locked(NOON).unlocked(), success(spent), spent.with_new_secret()):
+    locked, dead = spent.locked(NOON), spent.locked(None)
+    for after in (locked, locked.unlocked(), success(spent), dead.without_secret(), spent.with_new_secret()):
         assert refusal_of(after, later) is ChallengeEnded
         assert refusal_of(after, later, challenge="ses-2") is None
 
 
+def test_what_comes_between_gives_a_sign_in_no_further_tries() -> None:
+    begun = after_failures(3)
+    for between in (begun.locked(NOON), begun.locked(NOON).unlocked(), success(begun), begun.with_new_secret()):
+        assert refusal_of(after_failures(1, guesses=between), NOON) is None
+        assert refusal_of(after_failures(2, guesses=between), NOON) is ChallengeEnded
+
+
 def test_only_the_last_fifty_failures_are_remembered_one_by_one() -> None:
-    assert len(after_failures(60).lately) == 50
+    full = after_failures(45, challenge="ses-2", guesses=after_failures(5))
+    assert refusal_of(full) is ChallengeEnded
+    assert after_failures(1, challenge="ses-3", guesses=full).lately == (*full.lately[1:], "ses-3")
 
 
 # ── Ten in a row ──
@@ -142,15 +155,16 @@ def test_an_operator_ends_a_lock_and_no_death() -> None:
     assert refusal_of(Guesses(net=100).locked(None).unlocked()) is AuthenticatorDead
 
 
-def test_lock_and_death_end_with_the_secret_but_the_count_stays_until_a_new_one_is_proved() -> None:
-    ended = Guesses(net=100, locks=3).locked(None).unlocked().without_secret()
+def test_death_ends_with_the_secret_but_the_count_stays_until_a_new_one_is_proved() -> None:
+    ended = Guesses(net=100, locks=3).locked(None).without_secret()
     assert refusal_of(ended) is None
     assert ended.net == 100
     assert ended.with_new_secret().net == 0
 
 
-def test_a_wrong_setup_code_does_not_bring_death_nearer() -> None:
-    assert Guesses(net=7).failed("ses-1", against_secret=False).net == 7
+def test_a_wrong_setup_code_does_not_bring_death_nearer_and_counts_everywhere_else() -> None:
+    failed = Guesses(net=7).failed("ses-1", against_secret=False)
+    assert (failed.net, failed.in_a_row, failed.lately) == (7, ("ses-1",), ("ses-1",))
 
 
 # ── What a success gives back ──

@@ -66,9 +66,29 @@ def test_sign_everyone_out_now_ends_the_sessions_of_those_of_whom_mfa_is_demande
     )
 
 
+def test_sign_everyone_out_now_ends_the_sessions_of_those_whose_demand_was_just_lifted_too() -> None:
+    """D8"""
+    given(USERS_ENFORCED).when(lambda p: p.set_demands(NOBODY, seen_version=1, sign_out=True)).then(
+        USERS_LIFTED, EveryoneSignedOut(population=PARTNER_USERS)
+    )
+    given(USERS_ENFORCED).when(lambda p: p.set_demands(frozenset({ORGANIZATIONS}), seen_version=1, sign_out=True)).then(
+        USERS_LIFTED,
+        ORGANIZATIONS_ENFORCED,
+        EveryoneSignedOut(population=PARTNER_USERS),
+        EveryoneSignedOut(population=ORGANIZATIONS),
+    )
+
+
+def test_those_whose_demand_was_lifted_earlier_or_never_stood_stay_signed_in() -> None:
+    """D8"""
+    for history in ((), (USERS_ENFORCED, USERS_LIFTED)):
+        given(*history).when(lambda p: p.set_demands(NOBODY, seen_version=None, sign_out=True)).then()
+
+
 def test_without_being_asked_nobody_is_signed_out() -> None:
     """D8: running sessions stay."""
     given().when(lambda p: p.set_demands(EVERYBODY, seen_version=0)).then(USERS_ENFORCED, ORGANIZATIONS_ENFORCED)
+    given(USERS_ENFORCED).when(lambda p: p.set_demands(NOBODY, seen_version=1)).then(USERS_LIFTED)
 
 
 def test_the_version_of_a_policy_counts_its_facts() -> None:
@@ -106,6 +126,8 @@ class PolicyWalk(RuleBasedStateMachine):
             assert self.policy == before
             return
         assert not behind
+        signed_out = {fact.population for fact in facts if isinstance(fact, EveryoneSignedOut)}
+        assert signed_out == (wanted | before.enforced if sign_out else NOBODY)
         self.log += facts
         self.policy = replay(evolve, self.policy, facts)
         self.demanded = wanted

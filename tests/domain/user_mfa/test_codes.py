@@ -120,6 +120,14 @@ def test_five_wrong_codes_end_the_sign_in_even_for_a_right_one() -> None:
     verify(given(*ACTIVE, *[wrong()] * 5), 100, challenge="ses-2").then(right(100, gives_back=1))
 
 
+@pytest.mark.parametrize("between", [(right(100),), (LOCKED, Unlocked()), (RESET_BY_PERSON, *ACTIVE)])
+def test_a_spent_sign_in_stays_spent_whatever_comes_between(between: tuple[Fact, ...]) -> None:
+    """F15"""
+    account = given(*ACTIVE, *[wrong()] * 5, *between)
+    verify(account, 101).refused(ChallengeEnded)
+    assert isinstance(verify(account, 101, challenge="ses-2").facts[0], Verified)
+
+
 # ── Ten in a row ──
 
 
@@ -179,6 +187,11 @@ def test_the_hundredth_wrong_code_in_all_leaves_the_authenticator_dead() -> None
     verify(nearly_dead(99), None).then(wrong(), DEAD)
 
 
+def test_wrong_codes_of_a_sign_in_and_of_a_step_up_bring_death_nearer_alike() -> None:
+    assert given(*ACTIVE, wrong(), wrong(purpose=Purpose.STEP_UP), REPLAYED).state.guesses.net == 3
+    verify(nearly_dead(99), None, purpose=Purpose.STEP_UP).then(wrong(purpose=Purpose.STEP_UP), DEAD)
+
+
 def test_a_dead_authenticator_takes_no_code_for_ever() -> None:
     """F15"""
     verify(given(*ACTIVE, DEAD), 100, minutes=60 * 24 * 3650).refused(AuthenticatorDead)
@@ -191,7 +204,8 @@ def test_a_reset_and_a_new_setup_bring_a_dead_authenticator_back() -> None:
 
 
 def test_a_reset_without_the_new_setup_forgives_no_wrong_code() -> None:
-    assert given(*ACTIVE, *failures(7), RESET_BY_PERSON).state.guesses.net == 7
+    for reset in (RESET_BY_PERSON, RESET_BY_ADMINISTRATOR):
+        assert given(*ACTIVE, *failures(7), reset).state.guesses.net == 7
 
 
 # ── Given back ──

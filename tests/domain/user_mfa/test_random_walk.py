@@ -1,6 +1,6 @@
 """Anything in any order: what must hold after every step of a life with UserMFA, whoever guesses and whenever."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from domain.facts import Factor, Initiator, Locked, Purpose, ResetConfirmed, SetupStarted, VerificationFailed, Verified
-from domain.guessing import CodesLocked
+from domain.guessing import REMEMBERED_FAILURES, CodesLocked
 from domain.kernel import Fact, Refused, replay
 from domain.user_mfa import UserMFA, evolve
 from tests.domain.user_mfa.story import NOON
@@ -33,7 +33,8 @@ class LifeOfAnAuthenticator(RuleBasedStateMachine):
         self.ended: set[str] = set()
         self.numbered = 0
         self.in_a_row = 0
-        self.tries: Counter[str] = Counter()
+        self.net = 0
+        self.tries: deque[str] = deque(maxlen=REMEMBERED_FAILURES)
         self.begun: Counter[str] = Counter()
 
     # ── How a step is taken ──
@@ -58,27 +59,30 @@ class LifeOfAnAuthenticator(RuleBasedStateMachine):
             self.in_a_row = 0
         return facts
 
-    def enter(self, decision: Callable[[UserMFA], list[Fact]], secret_ref: str | None) -> None:
+    def enter(self, decision: Callable[[UserMFA], list[Fact]], secret_ref: str | None, challenge: str) -> None:
         """Enter a code, and count in a book of our own what came of it."""
-        for fact in self.decide(decision):
+        facts = self.decide(decision)
+        assert not facts or self.tries.count(challenge) < 5, "a code was looked at in a spent sign-in"
+        for fact in facts:
             match fact:
                 case Verified():
                     assert secret_ref is not None
                     assert (secret_ref, fact.time_step) not in self.accepted, "one time step was accepted twice"
                     self.accepted.add((secret_ref, fact.time_step))
                     self.in_a_row = 0
+                    self.net = 0 if fact.purpose is Purpose.SETUP else self.net - fact.gives_back
                 case VerificationFailed():
                     self.in_a_row += 1
-                    self.tries[fact.challenge] += 1
-                    assert self.tries[fact.challenge] <= 5, "a sixth wrong code was looked at"
+                    self.net += fact.purpose is not Purpose.SETUP
+                    self.tries.append(fact.challenge)
                     assert self.in_a_row <= 10, "an eleventh wrong code in a row was looked at"
                 case Locked():
-                    assert self.in_a_row == 10 or fact.until is None
+                    assert self.net == 100 if fact.until is None else self.in_a_row == 10
                     self.in_a_row = 0
 
     def sign_in(self, who: str) -> str:
         """Return the sign-in that somebody is in; one that is spent is begun anew."""
-        if self.tries[f"{who}.{self.begun[who]}"] >= 5 and self.numbered % 2:
+        if self.tries.count(f"{who}.{self.begun[who]}") >= 5 and self.numbered % 2:
             self.begun[who] += 1
         return f"{who}.{self.begun[who]}"
 
@@ -121,7 +125,8 @@ class LifeOfAnAuthenticator(RuleBasedStateMachine):
     @rule(session=SIGN_INS, off=CODES)
     def confirm_setup(self, session: str, off: int | None) -> None:
         shown = self.mfa.setup.secret_ref if self.mfa.setup else None
-        self.enter(lambda m: m.confirm_setup(session=self.sign_in(session), step=self.step(off), at=self.now), shown)
+        session = self.sign_in(session)
+        self.enter(lambda m: m.confirm_setup(session=session, step=self.step(off), at=self.now), shown, session)
 
     @precondition(lambda self: self.mfa.setup is not None)
     @rule()
@@ -129,25 +134,37 @@ class LifeOfAnAuthenticator(RuleBasedStateMachine):
         """The straight way, so that walks reach an active authenticator often."""
         setup = self.mfa.setup
         assert setup is not None
-        self.enter(lambda m: m.confirm_setup(session=setup.session, step=self.step(0), at=self.now), setup.secret_ref)
+        session, secret = setup.session, setup.secret_ref
+        self.enter(lambda m: m.confirm_setup(session=session, step=self.step(0), at=self.now), secret, session)
 
     @rule(challenge=SIGN_INS, off=CODES, purpose=st.sampled_from([Purpose.SIGN_IN, Purpose.STEP_UP]))
     def enter_code(self, challenge: str, off: int | None, purpose: Purpose) -> None:
         step, secret, challenge = self.step(off), self.mfa.secret_ref, self.sign_in(challenge)
-        self.enter(lambda m: m.verify(purpose=purpose, challenge=challenge, step=step, at=self.now), secret)
+        self.enter(lambda m: m.verify(purpose=purpose, challenge=challenge, step=step, at=self.now), secret, challenge)
 
     @precondition(lambda self: self.mfa.last_time_step > 0)
     @rule(challenge=SIGN_INS)
     def replay_the_last_code(self, challenge: str) -> None:
         step, secret, challenge = self.mfa.last_time_step, self.mfa.secret_ref, self.sign_in(challenge)
         if (secret, step) in self.accepted:
-            self.enter(lambda m: m.verify(purpose=Purpose.SIGN_IN, challenge=challenge, step=step, at=self.now), secret)
+            again = partial(UserMFA.verify, purpose=Purpose.SIGN_IN, challenge=challenge, step=step, at=self.now)
+            self.enter(again, secret, challenge)
 
     @rule(challenges=st.lists(SIGN_INS, min_size=1, max_size=3, unique=True))
     def guess_until_it_stops(self, challenges: list[str]) -> None:
-        for challenge in challenges * 6:
-            shown = self.mfa.setup.secret_ref if self.mfa.setup else None
-            self.enter(partial(self.guess, self.sign_in(challenge)), shown or self.mfa.secret_ref)
+        for who in challenges * 6:
+            self.guess_once(self.sign_in(who))
+
+    @rule(days=st.integers(1, 12))
+    def guess_day_after_day(self, days: int) -> None:
+        """As many as are looked at, so that walks reach the death of an authenticator."""
+        for _ in range(days):
+            self.now += timedelta(days=1)
+            for challenge in [self.new_id()] * 6 + [self.new_id()] * 6:
+                self.guess_once(challenge)
+
+    def guess_once(self, challenge: str) -> None:
+        self.enter(partial(self.guess, challenge), None, challenge)
 
     def guess(self, challenge: str, mfa: UserMFA) -> list[Fact]:
         if mfa.factor is Factor.ACTIVE:
@@ -215,8 +232,12 @@ class LifeOfAnAuthenticator(RuleBasedStateMachine):
             assert self.mfa.guesses.dead
 
     @invariant()
-    def the_count_of_wrong_codes_never_falls_below_nothing(self) -> None:
-        assert self.mfa.guesses.net >= 0
+    def the_count_of_wrong_codes_against_the_secret_is_exact(self) -> None:
+        assert self.mfa.guesses.net == self.net >= 0
+
+    @invariant()
+    def an_active_authenticator_is_dead_from_the_hundredth_wrong_code_on(self) -> None:
+        assert self.mfa.guesses.dead is (self.mfa.factor is Factor.ACTIVE and self.net == 100)
 
     @invariant()
     def what_an_administrator_reset_is_pending(self) -> None:

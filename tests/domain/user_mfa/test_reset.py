@@ -166,4 +166,11 @@ def test_an_operators_unlocking_touches_no_open_reset() -> None:
 
 
 def test_the_death_of_an_authenticator_ends_the_open_link() -> None:
-    confirm(given(*ACTIVE, RESET_ASKED, DEAD)).refused(LinkNoLongerValid)
+    dead = given(*ACTIVE, RESET_ASKED, DEAD)
+    confirm(dead).refused(LinkNoLongerValid)
+    repeat(dead).refused(NoOpenReset)
+    confirm(dead.after(ASKED_AGAIN), "res-2").then(RESET_BY_PERSON.model_copy(update={"reset_id": "res-2"}))
+
+
+def test_a_lock_that_ends_by_itself_leaves_the_link_open() -> None:
+    confirm(given(*ACTIVE, RESET_ASKED, LOCKED)).then(RESET_BY_PERSON)

@@ -113,9 +113,10 @@ def test_a_new_authenticator_ends_the_old_one_and_the_links_of_its_resets() -> N
     assert (state.secret_ref, state.reset, state.setup) == ("sec-2", None, None)
 
 
-def test_a_new_setup_clears_every_count_of_wrong_codes() -> None:
-    guessed = given(STARTED, *[SETUP_FAILED] * 4, SET_UP_AT_99).state.guesses
+def test_a_new_setup_counts_afresh_but_remembers_which_sign_in_is_spent() -> None:
+    guessed = given(*ACTIVE, LOCKED, wrong("ses-0"), STARTED, *[SETUP_FAILED] * 4, SET_UP_AT_99).state.guesses
     assert (guessed.in_a_row, guessed.net, guessed.locks) == ((), 0, 0)
+    assert guessed.lately == ("ses-0", *["ses-1"] * 4)
 
 
 def test_an_old_history_without_its_setup_is_told_without_error() -> None:
@@ -146,8 +147,13 @@ def test_ten_wrong_setup_codes_lock_and_end_the_setup() -> None:
 
 def test_ninety_nine_wrong_setup_codes_and_one_at_sign_in_kill_nothing() -> None:
     """F15"""
-    account = given(*ACTIVE, *[wrong(f"ses-{number}", purpose=Purpose.SETUP) for number in range(9)] * 11)
-    assert account.state.guesses.net == 0
+    account = given(*ACTIVE)
+    for _ in range(11):
+        account = account.after(*[SETUP_FAILED] * 9, Locked(until=NOON))
+    sign_in = account.when(lambda m: m.verify(purpose=Purpose.SIGN_IN, challenge="ses-2", step=None, at=NOON))
+    sign_in.then(wrong("ses-2"))
+    state = account.after(*sign_in.facts).state
+    assert (state.guesses.net, state.guesses.dead) == (1, False)
 
 
 def test_wrong_setup_codes_never_kill_the_authenticator() -> None:

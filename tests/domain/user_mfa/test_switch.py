@@ -13,6 +13,7 @@ from tests.domain.user_mfa.story import (
     RESET_ASKED,
     RESET_BY_ADMINISTRATOR,
     RESET_BY_PERSON,
+    SECOND,
     STARTED,
     VERIFIED_AT_100,
     given,
@@ -115,9 +116,21 @@ def test_where_nothing_is_locked_any_more_there_is_nothing_to_unlock() -> None:
     given(*ACTIVE, LOCKED).when(lambda m: m.unlock(NOON + 30 * MINUTE)).then()
 
 
+def test_a_lock_can_be_ended_to_its_last_second() -> None:
+    given(*ACTIVE, LOCKED).when(lambda m: m.unlock(NOON + 30 * MINUTE - SECOND)).then(Unlocked())
+
+
 def test_a_dead_authenticator_that_was_switched_off_can_be_set_up_again() -> None:
-    switched = given(*ACTIVE, DEAD, Disabled(was=Factor.ACTIVE), ENABLED)
-    switched.state.guesses.admit("ses-1", NOON)
+    """F15: and no wrong code is forgiven before the new secret is proved."""
+    switched = given(*ACTIVE, wrong(), DEAD, Disabled(was=Factor.ACTIVE), ENABLED)
+    assert (switched.state.guesses.dead, switched.state.guesses.net) == (False, 1)
+    started = switched.and_then(
+        lambda m: m.start_setup(
+            setup_id="set-2", secret_ref="sec-2", session="ses-2", mailed=None, needs_mail=True, at=NOON
+        )
+    )
+    proved = started.and_then(lambda m: m.confirm_setup(session="ses-2", step=120, at=NOON)).state
+    assert (proved.factor, proved.secret_ref, proved.guesses.net) == (Factor.ACTIVE, "sec-2", 0)
 
 
 def test_a_fact_of_which_the_authenticator_knows_nothing_is_no_error() -> None:
