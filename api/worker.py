@@ -154,8 +154,9 @@ async def _watch(broker: NatsBroker, stopping: asyncio.Event) -> None:
             missed = 0
         except NotFoundError:
             missed += 1
-        except (NatsError, APIError, TimeoutError):
-            continue
+        except (NatsError, APIError, TimeoutError) as error:
+            # The broker is away; the connection comes back by itself, and only a missing consumer does not.
+            _log.warning("the broker does not answer: %s", type(error).__name__)
         if missed >= 2:  # noqa: PLR2004 once may be a stream that is being made
             _log.critical("the consumer is gone: the worker begins anew")
             os._exit(_LOST)

@@ -47,5 +47,6 @@ def allowed(partner_id: str, action: Action, caller: Caller, s: Sockets) -> None
     try:
         check(actor_at(caller, partner_id, s), action, partner_id=partner_id)
     except Refused as refused:
-        record_refusal(caller, s, refused, action=action.value, partner_id=partner_id, account_id=None)
+        known = partner_id if s.people.partner_type(partner_id) else None
+        record_refusal(caller, s, refused, action=action.value, partner_id=known, account_id=None)
         raise

@@ -152,9 +152,8 @@ def _target(account_id: str, action: str, caller: Caller, s: Sockets) -> Account
             raise AnotherTenant
         check_reset(actor_at(caller, target.partner_id, s), member(target))
     except Refused as refused:
-        hidden = isinstance(refused, AnotherTenant)
-        record_refusal(
-            caller, s, refused, action=action, partner_id=None if hidden else partner_id, account_id=account_id
-        )
+        # Of what nobody has registered nothing is kept: it may be anything, a mail address too.
+        place = {"partner_id": partner_id, "account_id": account_id if target else None}
+        record_refusal(caller, s, refused, action=action, **place)
         raise
     return target

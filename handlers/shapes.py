@@ -13,7 +13,8 @@ MAIL_ADDRESS_CHARACTERS = 254
 
 _MAIL_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+")
 """The HTML standard's valid e-mail address, with a dot in its domain."""
-_ID = r"^[A-Za-z0-9][A-Za-z0-9._@-]*$"
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+_AN_ADDRESS_WITHIN = re.compile(r"[^\s@]@[^\s@]")
 
 
 def _printable(text: str) -> str:
@@ -28,14 +29,31 @@ def _without_nul(text: str) -> str:
     return text
 
 
+def _lasting_id(text: str) -> str:
+    if not _ID.fullmatch(text):
+        raise ValueError("an id is letters, digits and . _ - and no mail address: it stays in the log for ever")
+    return text
+
+
+def _without_address(text: str) -> str:
+    if _AN_ADDRESS_WITHIN.search(text):
+        raise ValueError("leave mail addresses out: the reason stays in the log for ever")
+    return text
+
+
 def _mail_address(text: str) -> str:
     if not _MAIL_ADDRESS.fullmatch(text):
         raise ValueError("this is not a mail address such as name@example.org")
     return text
 
 
-Id = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=_ID), Field(examples=["acc-7"])]
-"""An id of the caller's own: letters, digits and ``._@-``."""
+Id = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=100),
+    AfterValidator(_lasting_id),
+    Field(examples=["acc-7"], json_schema_extra={"pattern": f"^{_ID.pattern}$"}),
+]
+"""An id of the caller's own: letters, digits and ``._-``. It stands in facts, so it is no mail address."""
 Name = Annotated[
     str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), AfterValidator(_printable)
 ]
@@ -57,6 +75,7 @@ Reason = Annotated[
     str,
     StringConstraints(max_length=500, strip_whitespace=True),
     AfterValidator(_printable),
+    AfterValidator(_without_address),
     Field(examples=["lost phone"]),
 ]
 LinkSecret = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_-]+$")]

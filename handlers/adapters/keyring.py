@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -115,9 +116,7 @@ def _write(path: Path, content: dict[str, object], *, exclusive: bool) -> None:
     if not exclusive:
         temporary.replace(path)
         return
-    try:
+    # Another process may have made the keys a moment before: then those are the keys, and these are forgotten.
+    with suppress(FileExistsError):
         os.link(temporary, path)
-    except FileExistsError:
-        pass
-    finally:
-        temporary.unlink()
+    temporary.unlink()

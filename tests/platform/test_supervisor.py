@@ -3,7 +3,6 @@
 import json
 import os
 import pty
-import shutil
 import signal
 import socket
 import time
@@ -130,7 +129,6 @@ def test_a_killed_supervisor_leaves_nothing_alive_and_the_next_one_starts(data_d
     wait_for(lambda: not of_folder(data_dir), 12, "everything ends with its supervisor")
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
 def test_ctrl_c_at_a_terminal_ends_make_run_with_status_0(data_dir: Path) -> None:
     port = free_port()
     terminal, ours = pty.openpty()

@@ -147,7 +147,7 @@ class PostgresEventStore:
             except IntegrityError as error:
                 return self._violated(error, origin)
             except _SILENCE:
-                continue
+                continue  # Stored or not? Asked again under the same command id, the log itself answers.
             return recordings[-1].notification.id
         raise Unavailable("the log does not answer")
 
