@@ -55,7 +55,7 @@ run: setup ## everything on this machine: PostgreSQL, NATS, mail catcher, web, r
 	@exec $(VENV)/bin/watchword run
 
 .PHONY: test
-test: setup oathtool ## the whole test suite, real services, a real browser (ARGS="-k word" for a part)
+test: setup witnesses ## the whole test suite, real services, a real browser (ARGS="-k word" for a part)
 	@if ls tests/browser/test_*.py >/dev/null 2>&1; then \
 	  if E2E_BROWSER=$$($(PY) tests/browser/find_browser.py --install); then export E2E_BROWSER; \
 	  elif [ "$${CI:-}" = true ]; then exit 1; \
@@ -63,16 +63,24 @@ test: setup oathtool ## the whole test suite, real services, a real browser (ARG
 	fi; \
 	exec $(PY) -m pytest -n 2 $(ARGS)
 
-# oathtool is a second, independent TOTP implementation; without it the tests use another one.
-.PHONY: oathtool
-oathtool:
-	@command -v oathtool >/dev/null 2>&1 || { \
-	  if [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ] && command -v apt-get >/dev/null 2>&1; then \
-	    echo "Installing oathtool (Debian package)"; \
-	    { apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20 update && \
-	      DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends oathtool; } >/dev/null 2>&1; \
-	  fi; \
-	  command -v oathtool >/dev/null 2>&1 || echo "oathtool is not installed: the tests use their own implementation of RFC 6238."; }
+.PHONY: screenshots
+screenshots: setup ## pictures of every page and state into docs/screenshots
+	@E2E_BROWSER=$$($(PY) tests/browser/find_browser.py --install) && export E2E_BROWSER && \
+	exec $(PY) -m pytest -q -p no:cacheprovider tests/browser/screenshots.py
+
+# oathtool (codes) and zbarimg (QR codes) share nothing with Watchword; without them the tests use other ways.
+.PHONY: witnesses
+witnesses:
+	@missing=; command -v oathtool >/dev/null 2>&1 || missing="oathtool"; \
+	command -v zbarimg >/dev/null 2>&1 || missing="$$missing zbar-tools"; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ] && command -v apt-get >/dev/null 2>&1; then \
+	  echo "Installing $$missing (Debian packages)"; \
+	  { apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20 update && \
+	    DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20 \
+	      install -y --no-install-recommends $$missing; } >/dev/null 2>&1; \
+	fi; \
+	command -v oathtool >/dev/null 2>&1 || echo "oathtool is not installed: the tests use their own implementation of RFC 6238."; \
+	command -v zbarimg >/dev/null 2>&1 || echo "zbarimg is not installed: the tests read QR codes with the zxing-cpp wheel."
 
 .PHONY: check
 check: setup ## format, lint, types, walls

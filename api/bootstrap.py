@@ -15,22 +15,27 @@ from handlers.adapters.broker import NOTIFIER, STREAM, NatsBroker, envelope_of
 from handlers.adapters.keyring import DerivedKeys, Keyring
 from handlers.adapters.machine import SystemChance, SystemClock
 from handlers.adapters.mailer import SmtpMailer
+from handlers.adapters.notes import NoteFile, NoteKey
 from handlers.adapters.passwords import Argon2Passwords
 from handlers.adapters.postgres import migrate as migrations
 from handlers.adapters.postgres.database import Database
 from handlers.adapters.postgres.event_store import PostgresEventStore
+from handlers.adapters.postgres.ledger import PostgresTree
 from handlers.adapters.postgres.mail_queue import PostgresMailQueue, PostgresRelayPosition
 from handlers.adapters.postgres.people import PostgresPeople
 from handlers.adapters.postgres.service_tokens import PostgresServiceTokens
 from handlers.adapters.postgres.sessions import PostgresSessions
 from handlers.adapters.postgres.throttle import PostgresLinks, PostgresSignInLog, PostgresThrottle
 from handlers.adapters.vault import SealedVault
+from handlers.ledger import Ledger
 from handlers.ports import Clock, Rules, Sockets
 from handlers.relay import RETENTION
 from projections.runner import Projector
 
 MUST_BE_ON = ("fsync", "full_page_writes", "synchronous_commit")
 """PostgreSQL settings without which an acknowledged fact could be lost."""
+LEDGER_KEY = "ledger.key"
+"""The file of the key that signs checkpoints, beside the key-encryption keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +66,9 @@ class Watchword:
 
 
 def ensure_kek(path: Path) -> None:
-    """Make the key file if there is none."""
+    """Make the key file if there is none, and beside it the ledger's."""
     Keyring.create(path)
+    NoteKey.create(path.with_name(LEDGER_KEY))
 
 
 def build(settings: Settings, *, clock: Clock | None = None, pool_size: int = 8) -> Watchword:
@@ -104,6 +110,13 @@ def build(settings: Settings, *, clock: Clock | None = None, pool_size: int = 8)
 def mailer(settings: Settings) -> SmtpMailer:
     """Return the way to the mail server."""
     return SmtpMailer(settings.need("smtp_url"), sender=settings.mail_from)
+
+
+def ledger(watchword: Watchword) -> Ledger:
+    """Return the follower that makes the log's tree and signs it."""
+    settings = watchword.settings
+    key = NoteKey(settings.kek_file.with_name(LEDGER_KEY))
+    return Ledger(PostgresTree(watchword.database), NoteFile(key, settings.ledger_dir))
 
 
 def projector(watchword: Watchword) -> Projector:
@@ -161,6 +174,7 @@ __all__ = [
     "build",
     "ensure_kek",
     "envelope_of",
+    "ledger",
     "mailer",
     "migrate",
     "pending_migrations",

@@ -4,10 +4,9 @@ import hashlib
 import hmac
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from urllib.parse import parse_qsl
 
 from fastapi import Request, Response
-from fastapi.routing import APIRoute
-from starlette.routing import BaseRoute, Mount
 
 from api.bootstrap import Watchword
 from api.refusals import CrossSite, KeyReused, NotAmongThese, NotYet, ViewBehind
@@ -36,6 +35,7 @@ class Asked:
 
     caller: Caller
     watchword: Watchword
+    request: Request
     response: Response
     known: Known | None = None
 
@@ -97,7 +97,9 @@ class Admit:
             self._admit_browser(request, caller, watchword)
         if self.once:
             caller = _under_its_key(request, caller, watchword.sockets)
-        return Asked(caller, watchword, response, self._known(caller, watchword))
+        asked = Asked(caller, watchword, request, response, self._known(caller, watchword))
+        request.state.asked = asked
+        return asked
 
     def _admit_browser(self, request: Request, caller: Caller, watchword: Watchword) -> None:
         state = State(caller.session.state) if caller.session else State.ANONYMOUS
@@ -162,6 +164,8 @@ def same_origin(request: Request, watchword: Watchword) -> None:
     origin = request.headers.get("origin")
     if site is not None and site != "same-origin":
         raise CrossSite
+    if site is not None and origin == "null" and is_form(request):
+        return  # So a browser sends a form of a page with "Referrer-Policy: no-referrer"; its own word for the site counts.
     if origin is not None and origin not in watchword.settings.origins:
         raise CrossSite
     if site is None and origin is None:
@@ -177,9 +181,26 @@ def csrf_token_given(request: Request, caller: Caller, watchword: Watchword) -> 
     """Refuse an unsafe request without the token of its own sign-in."""
     if caller.session is None:
         raise SessionEnded
-    given = request.headers.get("x-csrf-token", "")
+    given = request.headers.get("x-csrf-token") or form_of(request).get("csrf_token", "")
     if not hmac.compare_digest(given.encode(), csrf_token(caller.session.handle, watchword.sockets).encode()):
         raise CrossSite
+
+
+def is_form(request: Request) -> bool:
+    """Say whether a page's form was posted."""
+    kind = request.headers.get("content-type", "").partition(";")[0]
+    return kind.strip().lower() == "application/x-www-form-urlencoded"
+
+
+def form_of(request: Request) -> dict[str, str]:
+    """Return the fields of a posted form; none for anything else, and none that cannot be read."""
+    if not is_form(request):
+        return {}
+    try:
+        text = request.scope["state"]["body"].decode()
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=50, errors="strict"))
+    except ValueError:
+        return {}
 
 
 def cookie_name(watchword: Watchword, name: str) -> str:
@@ -220,15 +241,3 @@ def with_session(asked: Asked) -> Asked:
     asked.proceed(progress)
     asked.caller = replace(asked.caller, session=progress.session)
     return asked
-
-
-def undeclared(routes: Iterable[BaseRoute]) -> list[str]:
-    """Return the routes that do not say whom they let in. One of them stops the start."""
-    missing: list[str] = []
-    for route in routes:
-        if isinstance(route, APIRoute):
-            declared = [each.call for each in route.dependant.dependencies if isinstance(each.call, Admit)]
-            missing += [] if declared or route.path in {"/healthz", "/readyz"} else [route.path]
-        elif isinstance(route, Mount):
-            missing += undeclared(route.routes)
-    return missing

@@ -1,11 +1,11 @@
 """Errors as RFC 9457 problem details: a status, a reason, a sentence, and never what was entered."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
@@ -18,6 +18,8 @@ from handlers.ports import Unavailable, Unreadable
 
 _log = logging.getLogger("watchword.web")
 _RETRY_SECONDS = 2
+AsPage = Callable[[Request, Exception, JSONResponse], Response]
+"""Turns a problem into a page for people."""
 
 
 class FieldError(BaseModel):
@@ -94,37 +96,59 @@ def _message(error: dict[str, Any]) -> str:
     return str(error["msg"]).removeprefix("Value error, ")
 
 
-def install(app: FastAPI) -> None:
-    """Teach the application to answer every error as a problem."""
+def install(app: FastAPI, as_page: AsPage) -> None:
+    """Teach the application to answer every error: as a problem at the JSON doors, as a page elsewhere."""
 
-    @app.exception_handler(Refused)
-    def refused(request: Request, error: Refused) -> JSONResponse:
-        return of_refusal(error, request.app.state.watchword.sockets.clock.now())
+    def at_its_door(answer: Callable[[Request, Any], JSONResponse]) -> Callable[[Request, Any], Response]:
+        def chosen(request: Request, error: Exception) -> Response:
+            found = answer(request, error)
+            path = request.url.path
+            return found if path.startswith(("/api/", "/healthz", "/readyz")) else as_page(request, error, found)
 
-    @app.exception_handler(RequestValidationError)
-    def bad_input(_: Request, error: RequestValidationError) -> JSONResponse:
-        return of_bad_input(error)
+        return chosen
 
-    @app.exception_handler(MalformedCode)
-    def malformed_code(_: Request, error: MalformedCode) -> JSONResponse:
-        return problem(422, "bad_input", "Nothing has changed.", errors=[{"field": "code", "message": str(error)}])
+    for kind, answer in _ANSWERS.items():
+        app.add_exception_handler(kind, at_its_door(answer))
 
-    @app.exception_handler(Unavailable)
-    def unavailable(_: Request, error: Unavailable) -> JSONResponse:
-        headers = {"Retry-After": str(_RETRY_SECONDS)}
-        return problem(503, "unavailable", f"Try again in a moment: {error}.", headers=headers)
 
-    @app.exception_handler(Unreadable)
-    def unreadable(_: Request, error: Unreadable) -> JSONResponse:
-        _log.critical("a sealed secret does not open: %s", error)
-        return problem(503, "secret_unreadable", "The operator has to look at the key vault.")
+def _refused(request: Request, error: Refused) -> JSONResponse:
+    return of_refusal(error, request.app.state.watchword.sockets.clock.now())
 
-    @app.exception_handler(HTTPException)
-    def http(_: Request, error: HTTPException) -> JSONResponse:
-        reason = {404: "not_found", 405: "method_not_allowed", 400: "bad_request"}.get(error.status_code, "refused")
-        return problem(error.status_code, reason, str(error.detail), headers=error.headers)
 
-    @app.exception_handler(Exception)
-    def unexpected(_: Request, error: Exception) -> JSONResponse:
-        del error
-        return problem(500, "unexpected", "Something went wrong on our side; it has been noted.")
+def _bad_input(_: Request, error: RequestValidationError) -> JSONResponse:
+    return of_bad_input(error)
+
+
+def _malformed_code(_: Request, error: MalformedCode) -> JSONResponse:
+    return problem(422, "bad_input", "Nothing has changed.", errors=[{"field": "code", "message": str(error)}])
+
+
+def _unavailable(_: Request, error: Unavailable) -> JSONResponse:
+    headers = {"Retry-After": str(_RETRY_SECONDS)}
+    return problem(503, "unavailable", f"Try again in a moment: {error}.", headers=headers)
+
+
+def _unreadable(_: Request, error: Unreadable) -> JSONResponse:
+    _log.critical("a sealed secret does not open: %s", error)
+    return problem(503, "secret_unreadable", "The operator has to look at the key vault.")
+
+
+def _http(_: Request, error: HTTPException) -> JSONResponse:
+    reason = {404: "not_found", 405: "method_not_allowed", 400: "bad_request"}.get(error.status_code, "refused")
+    return problem(error.status_code, reason, str(error.detail), headers=error.headers)
+
+
+def _unexpected(_: Request, error: Exception) -> JSONResponse:
+    del error
+    return problem(500, "unexpected", "Something went wrong on our side; it has been noted.")
+
+
+_ANSWERS: dict[type[Exception], Callable[[Request, Any], JSONResponse]] = {
+    Refused: _refused,
+    RequestValidationError: _bad_input,
+    MalformedCode: _malformed_code,
+    Unavailable: _unavailable,
+    Unreadable: _unreadable,
+    HTTPException: _http,
+    Exception: _unexpected,
+}

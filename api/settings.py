@@ -27,12 +27,18 @@ class Settings:
     smtp_url: str | None
     public_url: str
     kek_file: Path
+    ledger_dir: Path
+    """Where signed checkpoints are kept. Best on another machine's disk than the database."""
     mail_from: str
     reset_setup_needs_mail: bool
     trusted_proxies: int
     """How many proxies of our own stand before us, each adding one address to ``X-Forwarded-For``."""
     web_processes: int
     mail_dir: Path
+    mail_pages: bool
+    """Show the mails of the embedded catcher to every browser of this machine."""
+    support_url: str | None
+    """Where people find support: a page, or ``mailto:`` and an address."""
 
     @property
     def cookies_are_secure(self) -> bool:
@@ -79,11 +85,14 @@ def read(environ: Mapping[str, str] = os.environ, *, ask_running: bool = True) -
         smtp_url=_text(environ, "SMTP_URL") or running.get("smtp_url"),
         public_url=public_url,
         kek_file=Path(_text(environ, "WATCHWORD_KEK_FILE") or data_dir / "keys" / "kek.json"),
+        ledger_dir=Path(_text(environ, "LEDGER_DIR") or data_dir / "ledger").absolute(),
         mail_from=_text(environ, "MAIL_FROM") or "Watchword <no-reply@watchword.invalid>",
         reset_setup_needs_mail=_flag(environ, "RESET_SETUP_NEEDS_MAIL", default=True),
         trusted_proxies=_number(environ, "TRUSTED_PROXIES", 0, least=0, most=10),
         web_processes=_number(environ, "WEB_PROCESSES", 2, least=1, most=64),
         mail_dir=Path(running.get("mail_dir") or data_dir / "mail"),
+        mail_pages=_flag(environ, "MAIL_PAGES", default=False) and _alone(on_loopback),
+        support_url=_support(environ),
     )
 
 
@@ -98,6 +107,19 @@ def _running(data_dir: Path) -> dict[str, Any]:
 
 def _owner(environ: Mapping[str, str], running: dict[str, Any]) -> str | None:
     return None if _text(environ, "DATABASE_URL") else running.get("admin_database_url")
+
+
+def _alone(on_loopback: bool) -> bool:
+    if not on_loopback:
+        raise BadSetting("MAIL_PAGES shows everybody's mail, so it is for loopback alone: leave it out")
+    return True
+
+
+def _support(environ: Mapping[str, str]) -> str | None:
+    text = _text(environ, "SUPPORT_URL")
+    if text is not None and not text.startswith(("https://", "mailto:")):
+        raise BadSetting("SUPPORT_URL has to begin with https:// or mailto:")
+    return text
 
 
 def _text(environ: Mapping[str, str], name: str) -> str | None:

@@ -196,9 +196,14 @@ class Household:
             "DATA_DIR": str(self.data_dir),
             "WATCHWORD_KEK_FILE": str(self._kek_file),
             SUPERVISED: str(os.getpid()),
+            "MAIL_PAGES": "true" if self.catcher and self._on_loopback else "false",
         }
         self.children[name] = Child(name, self.data_dir, environment)
         return self.children[name]
+
+    @property
+    def _on_loopback(self) -> bool:
+        return self.settings.public_url.startswith(f"http://{LOOPBACK}:")
 
     def _look(self) -> None:
         for watched in self.watched:

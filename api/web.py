@@ -1,15 +1,21 @@
 """The web application: walls, guard, doors, health."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import nats.errors
 from fastapi import APIRouter, FastAPI, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import BaseRoute
 
-from api import doors, problems
+from api import pages, problems
 from api.bootstrap import Watchword, build
+from api.doors import Admit
+from api.pages.frame import HERE, STATIC, Lasting
 from api.readiness import unfit
 from api.rest import accounts, me, partners, session
 from api.rest.answers import FAILURES
@@ -17,6 +23,9 @@ from api.settings import Settings, read
 from api.walls import Walls
 
 PREFIX = "/api/v1"
+_OPEN = {f"{PREFIX}/openapi.json", STATIC, "/healthz", "/readyz"}
+"""What shows nobody's data, so that it asks for nobody's session."""
+_NOTHING = Dependant()
 
 
 def create_app(watchword: Watchword | None = None, settings: Settings | None = None) -> FastAPI:
@@ -41,17 +50,30 @@ def create_app(watchword: Watchword | None = None, settings: Settings | None = N
         lifespan=lifespan,
     )
     app.state.watchword = watchword
-    problems.install(app)
+    problems.install(app, pages.of_error)
     api = APIRouter(prefix=PREFIX, responses=FAILURES)
     for each in (session, me, partners, accounts):
         api.include_router(each.router)
     app.include_router(api)
+    app.include_router(pages.router)
+    if chosen.mail_pages:
+        app.include_router(pages.mail_router)
+    app.mount(STATIC, GZipMiddleware(Lasting(directory=HERE / "static")))  # pages hold tokens, so they stay unpacked
     app.include_router(_health())
-    missing = doors.undeclared(app.routes)
-    if missing:
+    if missing := undeclared(app.routes):
         raise RuntimeError(f"these routes do not say whom they let in: {missing}")
     app.add_middleware(Walls, settings=chosen)
     return app
+
+
+def undeclared(routes: Sequence[BaseRoute]) -> list[str]:
+    """Return the routes that do not say whom they let in. One of them stops the start."""
+    return [
+        str(route.path)
+        for route in iter_route_contexts(routes)
+        if route.path not in _OPEN
+        and not any(isinstance(each.call, Admit) for each in getattr(route, "dependant", _NOTHING).dependencies)
+    ]
 
 
 def _health() -> APIRouter:

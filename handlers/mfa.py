@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from domain.facts import Factor
 from domain.requirement import Requirement
 from domain.totp import SECRET_BYTES, clean_code, matching_step, otpauth_uri, shared_secret
-from domain.user_mfa import EnforcedByPartner, UserMFA
+from domain.user_mfa import EnforcedByPartner, NoSetup, SetupExpired, UserMFA
 from handlers.callers import Caller, TooManyTries, decided_again, mfa_of, needed_of, record_refusal, secrets_ended
 from handlers.devices import device_cookie
 from handlers.limits import SETUPS
-from handlers.ports import Change, Session, SessionStands, Sockets
+from handlers.ports import AccountEntry, Change, Session, SessionStands, Sockets
 from handlers.sessions import (
     Progress,
     State,
@@ -100,7 +100,7 @@ class StartSetup(Command):
 
 @dataclass(frozen=True, slots=True)
 class ShownSecret:
-    """A new shared secret, shown this once."""
+    """A new shared secret, shown to the sign-in that began the set-up, until a code proves it."""
 
     setup_key: str
     otpauth_uri: str
@@ -134,7 +134,21 @@ def start_setup(command: StartSetup, caller: Caller, s: Sockets) -> ShownSecret:
         rows += secrets_ended(mfa, facts, account.account_id)
         return s.store.append(change, origin=caller.origin(), rows=rows)
 
-    position = decided_again(decide)
+    return _shown(secret, account, decided_again(decide), s)
+
+
+def shown_again(caller: Caller, s: Sockets) -> ShownSecret | None:
+    """Return the secret of the set-up that is open in this sign-in: neither a wrong code nor a reload asks for a new scan."""
+    account, (_, session) = caller.person(), caller.sign_in()
+    try:
+        setup = mfa_of(account.account_id, s)[0].open_setup(session=session.handle, at=caller.at)
+    except (NoSetup, SetupExpired):
+        return None
+    secret = s.vault.open(tenant=account.partner_id, account_id=account.account_id, secret_ref=setup.secret_ref)
+    return _shown(secret, account, s.store.last_position(), s)
+
+
+def _shown(secret: str, account: AccountEntry, position: int, s: Sockets) -> ShownSecret:
     uri = otpauth_uri(secret, issuer=s.rules.issuer, partner=account.partner_name, mail_address=account.mail_address)
     return ShownSecret(secret, uri, position)
 

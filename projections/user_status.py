@@ -29,11 +29,11 @@ def fold(cursor: Cursor[Any], envelopes: Iterable[Envelope]) -> None:
             stamp = {"account": envelope.subject_id, "at": envelope.at, "position": envelope.position}
             cursor.execute(_REGISTERED, {**place, **stamp})
         else:
-            _update(cursor, envelope, _changes(fact, envelope.at))
+            _update(cursor, envelope, changes(fact, envelope.at))
 
 
-def _changes(fact: object, at: datetime) -> dict[str, object]:
-    """Return the columns that a fact changes."""
+def changes(fact: object, at: datetime) -> dict[str, object]:
+    """Return the columns that a fact about an account sets; the registration sets all."""
     match fact:
         case f.AccountMoved():
             return {"organization_id": fact.organization_id, "role": fact.role.value}
@@ -65,10 +65,10 @@ def _changes(fact: object, at: datetime) -> dict[str, object]:
             return {}
 
 
-def _update(cursor: Cursor[Any], envelope: Envelope, changes: dict[str, object]) -> None:
-    if changes:
-        columns = ", ".join(f"{name} = %({name})s" for name in (*changes, "position"))
-        values = {**changes, "position": envelope.position, "account": envelope.subject_id}
+def _update(cursor: Cursor[Any], envelope: Envelope, changed: dict[str, object]) -> None:
+    if changed:
+        columns = ", ".join(f"{name} = %({name})s" for name in (*changed, "position"))
+        values = {**changed, "position": envelope.position, "account": envelope.subject_id}
         cursor.execute(f"UPDATE user_status SET {columns} WHERE account_id = %(account)s", values)  # noqa: S608 our own names
 
 
@@ -88,35 +88,55 @@ class Filter:
     after: tuple[str, str] | None = None
     """The sort key and account id of the row before the page."""
     limit: int = 50
+    as_of: int | None = None
+    """A position of the log: how the rows stood there, under the names of today; None: how they stand now."""
+
+
+_LIVE = "JOIN user_status u ON u.account_id = n.account_id"
+_LIVE_MORE = """
+    JOIN partner_policy p ON p.partner_id = n.partner_id
+    LEFT JOIN LATERAL (SELECT kind, state, settled_at, tries FROM mail_state WHERE account_id = n.account_id
+        AND kind IN ('reset_requested', 'reset_by_administrator') ORDER BY because DESC LIMIT 1) m ON true"""
+_PAST = """
+    JOIN LATERAL (SELECT *, NULL::timestamptz AS last_verified_at FROM status_interval
+        WHERE account_id = n.account_id AND from_position <= %(as_of)s ORDER BY from_position DESC LIMIT 1) u ON true"""
+_PAST_MORE = """
+    JOIN LATERAL (SELECT * FROM policy_interval WHERE partner_id = n.partner_id AND from_position <= %(as_of)s
+        ORDER BY from_position DESC LIMIT 1) p ON true
+    CROSS JOIN (SELECT NULL AS kind, NULL AS state, NULL::timestamptz AS settled_at, NULL::integer AS tries) m"""
+"""The same columns at a position of the log; nothing is kept of when somebody verified last and what became of mails."""
 
 
 def page(connection: Connection[Any], wanted: Filter) -> list[dict[str, Any]]:
     """Return one page of a partner's users. Requirement and mail state are joined, so that enforcing rewrites no row."""
     key = "n.mail_key" if wanted.by_address else "lower(n.name)"
     order, than = ("DESC", "<") if wanted.descending else ("ASC", ">")
+    source, more = (_LIVE, _LIVE_MORE) if wanted.as_of is None else (_PAST, _PAST_MORE)
     conditions, values = _conditions(wanted)
     if wanted.after is not None:
         conditions.append(f'({key} COLLATE "C", n.account_id) {than} (%(after_key)s, %(after_id)s)')
         values |= {"after_key": wanted.after[0], "after_id": wanted.after[1]}
     query = f"""
-        SELECT u.account_id, n.name, n.mail_address AS email, u.role, u.organization_id AS organization, u.factor,
-            u.owed, u.since, u.last_verified_at, u.locked_until, u.account_state, {key} AS sort_key,
-            CASE WHEN u.factor = 'active' THEN 'Active' ELSE 'Inactive' END AS mfa_status,
+        WITH chosen AS MATERIALIZED (
+            SELECT n.account_id FROM person n {source} WHERE {" AND ".join(conditions)}
+            ORDER BY {key} COLLATE "C" {order}, n.account_id {order} LIMIT %(limit)s)
+        SELECT n.account_id, n.name, n.mail_address AS email, u.role, u.organization_id AS organization,
+            o.name AS organization_name, u.factor, u.owed, u.since, u.last_verified_at, u.locked_until, u.account_state,
+            {key} AS sort_key, CASE WHEN u.factor = 'active' THEN 'Active' ELSE 'Inactive' END AS mfa_status,
             CASE WHEN u.organization_id IS NULL THEN p.enforce_partner_users ELSE p.enforce_organizations END AS required,
             m.kind AS mail_kind, m.state AS mail_state, m.settled_at AS mail_settled_at, m.tries AS mail_tries
-        FROM person n JOIN user_status u USING (account_id) JOIN partner_policy p ON p.partner_id = u.partner_id
-        LEFT JOIN LATERAL (SELECT kind, state, settled_at, tries FROM mail_state WHERE account_id = u.account_id
-            AND kind IN ('reset_requested', 'reset_by_administrator') ORDER BY because DESC LIMIT 1) m ON true
-        WHERE {" AND ".join(conditions)}
-        ORDER BY {key} COLLATE "C" {order}, n.account_id {order} LIMIT %(limit)s"""  # noqa: S608 our own words
-    return connection.execute(query, values).fetchall()
+        FROM chosen JOIN person n USING (account_id) {source} {more}
+        LEFT JOIN organization_access o ON o.organization_id = u.organization_id
+        ORDER BY {key} COLLATE "C" {order}, n.account_id {order}"""  # noqa: S608 our own words
+    # Planned for these very values: what is right for a small partner takes seconds for a large one.
+    return connection.execute(query, values, prepare=False).fetchall()
 
 
 def _conditions(wanted: Filter) -> tuple[list[str], dict[str, object]]:
     conditions = ["n.partner_id = %(partner)s", "u.partner_id = %(partner)s"]
-    values: dict[str, object] = {"partner": wanted.partner_id, "limit": wanted.limit}
+    values: dict[str, object] = {"partner": wanted.partner_id, "limit": wanted.limit, "as_of": wanted.as_of}
     if wanted.mfa_status is not None:
-        conditions.append("u.factor = 'active'" if wanted.mfa_status == "Active" else "u.factor <> 'active'")
+        conditions.append("u.factor = 'active'" if wanted.mfa_status == "Active" else "u.factor IN ('none', 'pending')")
     if wanted.organization_id is not None:
         conditions.append("u.organization_id = %(organization)s")
         values["organization"] = wanted.organization_id
@@ -139,3 +159,24 @@ def sums(connection: Connection[Any], partner_id: str) -> list[dict[str, Any]]:
         FROM user_status u JOIN partner_policy p USING (partner_id)
         WHERE u.partner_id = %s AND u.account_state = 'open' GROUP BY 1, 2, 4 ORDER BY 1, 2"""
     return connection.execute(query, (partner_id,)).fetchall()
+
+
+def overdue(connection: Connection[Any], partner_id: str, limit: int) -> list[dict[str, Any]]:
+    """Return those who have to use MFA and have no active authenticator, the longest waiting first."""
+    query = """
+        SELECT u.account_id, coalesce(n.name, '') AS name, u.role, o.name AS organization_name, u.since
+        FROM user_status u JOIN partner_policy p USING (partner_id) LEFT JOIN person n USING (account_id)
+            LEFT JOIN organization_access o ON o.organization_id = u.organization_id
+        WHERE u.partner_id = %s AND u.factor <> 'active' AND u.account_state = 'open'
+            AND CASE WHEN u.organization_id IS NULL THEN p.enforce_partner_users ELSE p.enforce_organizations END
+        ORDER BY u.since, u.account_id LIMIT %s"""
+    return connection.execute(query, (partner_id, limit)).fetchall()
+
+
+def organizations(connection: Connection[Any], partner_id: str, limit: int) -> list[tuple[str, str]]:
+    """Return id and name of a partner's organizations, by name."""
+    query = """
+        SELECT organization_id, name FROM organization_access WHERE partner_id = %s
+        ORDER BY lower(name) COLLATE "C", organization_id LIMIT %s"""
+    found = connection.execute(query, (partner_id, limit)).fetchall()
+    return [(row["organization_id"], row["name"]) for row in found]

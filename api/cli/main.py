@@ -4,10 +4,10 @@ import sys
 
 import typer
 
-from api.cli import directory, operate, serve
+from api.cli import audit, directory, operate, serve
 from api.settings import BadSetting
 from domain.kernel import Refused
-from handlers.ports import Unavailable
+from handlers.ports import LedgerBroken, Unavailable
 
 app = typer.Typer(
     name="watchword",
@@ -16,7 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for group in (serve, directory, operate):
+for group in (serve, directory, operate, audit):
     group.add_to(app)
 
 
@@ -29,6 +29,9 @@ def main() -> None:
         sys.exit(2)
     except Refused as refused:
         print(f"watchword: refused: {refused.reason().replace('_', ' ')}", file=sys.stderr)
+        sys.exit(1)
+    except LedgerBroken as error:
+        print(f"watchword: {error}", file=sys.stderr)
         sys.exit(1)
     except Unavailable as error:
         print(f"watchword: {error}; nothing was changed", file=sys.stderr)

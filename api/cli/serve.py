@@ -10,10 +10,11 @@ import psycopg
 import typer
 import uvicorn
 
-from api.bootstrap import build, projector, stream
+from api.bootstrap import Watchword, build, ledger, projector, stream
 from api.children import watch_parent
 from api.settings import Settings, read
 from api.supervisor import run as run_all
+from handlers.ports import LedgerBroken, Unavailable
 from handlers.relay import Relay
 
 
@@ -61,13 +62,37 @@ def worker() -> None:
 
 
 def project() -> None:
-    """Keep the views in step with the log."""
+    """Keep the views and the ledger in step with the log."""
     settings = _child()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     watchword = build(settings, pool_size=2)
-    projector(watchword).follow(settings.need("database_url"), stop)
+    signing = threading.Thread(target=_keep_ledger, args=(watchword, stop), name="ledger", daemon=True)
+    signing.start()
+    try:
+        projector(watchword).follow(settings.need("database_url"), stop)
+    finally:
+        stop.set()
+        signing.join(_LEDGER_END_SECONDS)
+
+
+_LEDGER_END_SECONDS = 2.0
+_LEDGER_PAUSE_SECONDS = 30.0
+"""Before the ledger is tried again after it said what is wrong: the views do not wait for it."""
+
+
+def _keep_ledger(watchword: Watchword, stop: threading.Event) -> None:
+    """Sign what happened, until it is over. A fault that nobody has thought of ends the whole program, loudly."""
+    try:
+        while not stop.is_set():
+            try:
+                ledger(watchword).follow(stop.wait, watchword.sockets.clock.now)
+            except (LedgerBroken, Unavailable) as error:
+                print(f"watchword: nothing is signed: {error}", file=sys.stderr, flush=True)
+                stop.wait(_LEDGER_PAUSE_SECONDS)
+    finally:
+        stop.set()
 
 
 _RELAY_LOCK = 7_235_032

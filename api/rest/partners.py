@@ -1,15 +1,12 @@
 """A partner's policy and its people: ``/partners``."""
 
-import base64
-import hmac
-import json
 import re
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query
-from fastapi.exceptions import RequestValidationError
 
 from api.doors import SIGNED_IN, Admit, Asked
+from api.listing import VIEWS, Sort, Wanted, bad, listed
 from api.rest.answers import (
     MailAnswer,
     MinPosition,
@@ -27,11 +24,6 @@ from handlers.shapes import Id
 from projections import partner_policy, user_status
 
 router = APIRouter(tags=["partners"])
-_VIEWS = (user_status.NAME, partner_policy.NAME)
-
-
-def _bad(place: str, field: str, message: str) -> RequestValidationError:
-    return RequestValidationError([{"loc": (place, field), "msg": message, "type": "value_error", "input": None}])
 
 
 @router.get("/partners/{partner_id}/mfa-policy")
@@ -80,7 +72,7 @@ def _seen_version(if_match: str | None) -> int | None:
         return None
     found = re.fullmatch(r'(?:W/)?"?(\d{1,18})"?', if_match.strip())
     if found is None:
-        raise _bad("header", "If-Match", 'give the ETag of the policy that was read, such as "3"')
+        raise bad("header", "If-Match", 'give the ETag of the policy that was read, such as "3"')
     return int(found[1])
 
 
@@ -93,30 +85,21 @@ def read_users(
     organization: Id | None = None,
     role: Literal["owner", "super_admin", "admin", "support", "auditor", "end_user"] | None = None,
     q: Annotated[str | None, Query(max_length=100, pattern=r"^[^\x00-\x1f]*$")] = None,
-    sort: Literal["name", "-name", "email", "-email"] = "name",
+    sort: Sort = "name",
     cursor: Annotated[str | None, Query(max_length=2000)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     min_position: MinPosition = None,
 ) -> UsersAnswer:
     """Return one page of the partner's users and its organizations' users, with the MFA Status column."""
     policy.allowed(partner_id, Action.SEE_USERS, asked.caller, asked.s)
-    wanted = user_status.Filter(
-        partner_id=partner_id,
-        mfa_status=mfa_status,
-        organization_id=organization,
-        role=role,
-        words=q,
-        by_address=sort.endswith("email"),
-        descending=sort.startswith("-"),
-        after=_after(cursor, f"{partner_id}|{sort}", asked),
-        limit=limit + 1,
+    wanted = Wanted(partner_id, mfa_status, organization, role, q, sort, cursor, limit)
+    found = listed(wanted, min_position, asked)
+    return UsersAnswer(
+        items=[_user(row) for row in found.rows],
+        next_cursor=found.next_cursor,
+        position=found.position,
+        lag_ms=found.lag_ms,
     )
-    position, lag = asked.wait(min_position, *_VIEWS, "mail_state")
-    with asked.watchword.database.connection() as connection:
-        rows = user_status.page(connection, wanted)
-    more = len(rows) > limit
-    following = _cursor(rows[limit - 1], f"{partner_id}|{sort}", asked) if more else None
-    return UsersAnswer(items=[_user(row) for row in rows[:limit]], next_cursor=following, position=position, lag_ms=lag)
 
 
 def _user(row: dict[str, Any]) -> UserAnswer:
@@ -129,27 +112,6 @@ def _user(row: dict[str, Any]) -> UserAnswer:
     return UserAnswer.model_validate({**row, "portal": portal, "mail": mail}, extra="ignore")
 
 
-def _cursor(row: dict[str, Any], about: str, asked: Asked) -> str:
-    """Return where the next page begins, sealed so that nobody can make one up."""
-    place = json.dumps([row["sort_key"], row["account_id"]], separators=(",", ":"))
-    seal = asked.s.keys.digest("cursor", f"{about}|{place}")
-    return base64.urlsafe_b64encode(f"{seal}{place}".encode()).decode().rstrip("=")
-
-
-def _after(cursor: str | None, about: str, asked: Asked) -> tuple[str, str] | None:
-    if not cursor:
-        return None
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-    except ValueError:
-        text = ""
-    seal, place = text[:43], text[43:]
-    if not hmac.compare_digest(seal.encode(), asked.s.keys.digest("cursor", f"{about}|{place}").encode()):
-        raise _bad("query", "cursor", "take the next_cursor of the page before, with the same sort")
-    key, account_id = json.loads(place)
-    return key, account_id
-
-
 @router.get("/partners/{partner_id}/summary")
 def read_summary(
     partner_id: Id,
@@ -158,7 +120,7 @@ def read_summary(
 ) -> SummaryAnswer:
     """Return how many accounts of the partner are active, pending or without MFA."""
     policy.allowed(partner_id, Action.SEE_USERS, asked.caller, asked.s)
-    position, lag = asked.wait(min_position, *_VIEWS)
+    position, lag = asked.wait(min_position, *VIEWS)
     with asked.watchword.database.connection() as connection:
         rows = user_status.sums(connection, partner_id)
     populations = []

@@ -1,5 +1,6 @@
 """The sockets: what the handlers need from outside, in their own words."""
 
+from handlers.ports.ledger import Checkpoint, Leaf, LedgerBroken, Note, Notes, StoredFact, Tree
 from handlers.ports.log import Change, Conflict, EventStore, Known, Origin, Row, Unavailable
 from handlers.ports.machine import Chance, Clock, Rules, Sockets
 from handlers.ports.mail import (
@@ -35,12 +36,15 @@ __all__ = [
     "Broker",
     "Chance",
     "Change",
+    "Checkpoint",
     "Clock",
     "Conflict",
     "Credential",
     "EventStore",
     "Keys",
     "Known",
+    "Leaf",
+    "LedgerBroken",
     "Limit",
     "Link",
     "LinkUsed",
@@ -53,6 +57,8 @@ __all__ = [
     "MailSettled",
     "Mailer",
     "MessageProcessed",
+    "Note",
+    "Notes",
     "Origin",
     "PasswordKept",
     "Passwords",
@@ -75,7 +81,9 @@ __all__ = [
     "SignInLog",
     "Sockets",
     "StillAllowed",
+    "StoredFact",
     "Throttle",
+    "Tree",
     "Unavailable",
     "Unreadable",
     "Vault",

@@ -90,7 +90,7 @@ class EventStore(Protocol):
         """
 
     def history(self, stream: str) -> Sequence[Envelope]:
-        """Return all of one stream."""
+        """Return all of one stream, each envelope with its position."""
 
     def read(self, after: int, limit: int) -> Sequence[Envelope]:
         """Return the next envelopes of the whole log, in position order."""

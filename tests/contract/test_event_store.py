@@ -77,6 +77,7 @@ def test_an_envelope_comes_back_with_all_its_fields(plug: Plug) -> None:
     assert (first.fact, first.version) == (Enabled(), 1)
     assert (second, second.position) == (expected, position)
     assert list(plug.store.history(ONE)) == [first, expected]
+    assert [each.position for each in plug.store.history(ONE)] == [each.position for each in plug.store.read(0, 10)]
 
 
 def test_positions_rise_in_commit_order_and_pages_lose_nothing(plug: Plug) -> None:

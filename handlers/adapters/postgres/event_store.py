@@ -167,8 +167,24 @@ class PostgresEventStore:
         raise error
 
     def history(self, stream: str) -> Sequence[Envelope]:
-        """Return all of one stream."""
-        return self._answer(lambda: list(self._log.events.get(stream)))  # type: ignore[arg-type]
+        """Return all of one stream, each envelope with its position."""
+        query = (
+            "SELECT notification_id, originator_version, topic, state FROM stored_events"
+            " WHERE originator_id = %s ORDER BY originator_version"
+        )
+
+        def ask() -> list[Envelope]:
+            with self._recorder.datastore.cursor() as cursor:  # type: ignore[attr-defined]
+                rows = cursor.execute(query, (stream,)).fetchall()
+            found = [
+                Notification(
+                    stream, row["originator_version"], row["topic"], bytes(row["state"]), row["notification_id"]
+                )
+                for row in rows
+            ]
+            return [self._log.mapper.to_domain_event(each) for each in found]  # type: ignore[misc]
+
+        return self._answer(ask)
 
     def read(self, after: int, limit: int) -> Sequence[Envelope]:
         """Return the next envelopes of the whole log, in position order."""

@@ -1,0 +1,87 @@
+"""One page of a partner's users, for the JSON door and for the page alike."""
+
+import base64
+import hmac
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fastapi.exceptions import RequestValidationError
+
+from api.doors import Asked
+from projections import partner_policy, user_status
+
+VIEWS = (user_status.NAME, partner_policy.NAME)
+Sort = Literal["name", "-name", "email", "-email"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which users are asked for."""
+
+    partner_id: str
+    mfa_status: str | None = None
+    organization: str | None = None
+    role: str | None = None
+    q: str | None = None
+    sort: Sort = "name"
+    cursor: str | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One page of users, and how current it is."""
+
+    rows: list[dict[str, Any]]
+    next_cursor: str | None
+    position: int
+    lag_ms: int
+
+
+def bad(place: str, field: str, message: str) -> RequestValidationError:
+    """Return the error for a parameter that makes no sense."""
+    return RequestValidationError([{"loc": (place, field), "msg": message, "type": "value_error", "input": None}])
+
+
+def listed(wanted: Wanted, min_position: int | None, asked: Asked) -> Listed:
+    """Return the page. Whoever calls has checked that the caller may see it."""
+    about = f"{wanted.partner_id}|{wanted.sort}"
+    chosen = user_status.Filter(
+        partner_id=wanted.partner_id,
+        mfa_status=wanted.mfa_status,
+        organization_id=wanted.organization,
+        role=wanted.role,
+        words=wanted.q,
+        by_address=wanted.sort.endswith("email"),
+        descending=wanted.sort.startswith("-"),
+        after=_after(wanted.cursor, about, asked),
+        limit=wanted.limit + 1,
+    )
+    position, lag = asked.wait(min_position, *VIEWS, "mail_state")
+    with asked.watchword.database.connection() as connection:
+        rows = user_status.page(connection, chosen)
+    more = len(rows) > wanted.limit
+    following = _cursor(rows[wanted.limit - 1], about, asked) if more else None
+    return Listed(rows[: wanted.limit], following, position, lag)
+
+
+def _cursor(row: dict[str, Any], about: str, asked: Asked) -> str:
+    """Return where the next page begins, sealed so that nobody can make one up."""
+    place = json.dumps([row["sort_key"], row["account_id"]], separators=(",", ":"))
+    seal = asked.s.keys.digest("cursor", f"{about}|{place}")
+    return base64.urlsafe_b64encode(f"{seal}{place}".encode()).decode().rstrip("=")
+
+
+def _after(cursor: str | None, about: str, asked: Asked) -> tuple[str, str] | None:
+    if not cursor:
+        return None
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except ValueError:
+        text = ""
+    seal, place = text[:43], text[43:]
+    if not hmac.compare_digest(seal.encode(), asked.s.keys.digest("cursor", f"{about}|{place}").encode()):
+        raise bad("query", "cursor", "take the next_cursor of the page before, with the same sort")
+    key, account_id = json.loads(place)
+    return key, account_id

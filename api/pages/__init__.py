@@ -1,0 +1,15 @@
+"""The pages of the portal: form → command → redirect, or query → template. One file for each place people go."""
+
+from fastapi import APIRouter
+
+from api.pages import home, links, mail, security, setup, sign_in, users
+from api.pages.frame import of_error
+
+router = APIRouter(include_in_schema=False)
+for _each in (sign_in, setup, home, security, users, links):
+    router.include_router(_each.router)
+
+mail_router = mail.router
+"""The inbox of the mail catcher; only where that catcher runs."""
+
+__all__ = ["mail_router", "of_error", "router"]

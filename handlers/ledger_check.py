@@ -1,0 +1,194 @@
+"""What an auditor asks of the ledger: is every fact what was signed, and if not, which is the first that is not."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import zip_longest
+
+from domain.merkle import HASH_BYTES, Frontier, frontier, leaf_hash
+from handlers.ports import Leaf, LedgerBroken, Note, Notes, StoredFact, Tree
+
+PAGE = 1000
+"""Rows that are read at once; nothing else grows with the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is wrong."""
+
+    what: str
+    position: int | None = None
+    """The first bad one; the first that can be bad where a span is all that is known."""
+    line: int | None = None
+    """In the checkpoint file."""
+
+
+@dataclass(slots=True)
+class Verified:
+    """What was looked at, and what is wrong."""
+
+    start: int = 0
+    """How many facts an earlier verification had found right, so that this one went on from there."""
+    facts: int = 0
+    """How many facts are right, from the first on."""
+    position: int = 0
+    """Of the last of them."""
+    checkpoints: int = 0
+    """How many are ours to the byte."""
+    unused: int = 0
+    """Positions that no fact has: each was given to a command that stored nothing in the end."""
+    waiting: int = 0
+    """Facts that are not in the tree yet."""
+    note: Note | None = None
+    """The newest checkpoint that is known to be right."""
+    findings: dict[str, Finding] = field(default_factory=dict)
+    """The first of each kind."""
+
+    def add(self, kind: str, what: str, *, position: int | None = None, line: int | None = None) -> None:
+        """Remember the first of each kind."""
+        self.findings.setdefault(kind, Finding(what, position, line))
+
+
+class LedgerCheck:
+    """One verification. It changes nothing, and may run while facts are added."""
+
+    def __init__(self, tree: Tree, notes: Notes) -> None:
+        self._tree = tree
+        self._notes = notes
+        self._found = Verified()
+        self._end = Frontier()
+
+    def run(
+        self, *, full: bool, given: Note | None = None, progress: Callable[[int], None] = lambda _: None
+    ) -> Verified:
+        """Recompute the tree from the facts, from the last checkpoint that was found right or from the first fact on.
+
+        A given checkpoint, kept by an auditor, has to agree as well: with that not even whoever can change the
+        database and the file can take anything back.
+        """
+        found, heads = self._found, self._heads()
+        size, last = self._tree.tip()
+        if not full:
+            self._go_on_from_last_time(size)
+        head = self._walk(size, last, heads, progress)
+        for each in (head, given):
+            if each and not found.findings:
+                self._not_beyond(each)
+        for _ in heads:
+            pass
+        if given and not found.findings and self._root(given.checkpoint.size) != given.checkpoint.root:
+            found.add("given", f"the first {given.checkpoint.size} facts are not those of the given checkpoint")
+        hole = self._tree.after_a_hole() if full and not found.findings else None
+        if hole:
+            found.add("hole", f"{hole[1]} lacks a version before position {hole[0]}", position=hole[0])
+        found.unused, found.waiting = found.position - found.facts, self._tree.waiting(last)
+        if found.note and not found.findings:
+            self._notes.remember(found.note)
+        return found
+
+    def _go_on_from_last_time(self, size: int) -> None:
+        note = self._notes.verified()
+        if note is None or not 0 < note.checkpoint.size <= size:
+            return
+        try:
+            end = frontier(note.checkpoint.size, self._tree.fetch)
+        except LedgerBroken:
+            return
+        if end.root() == note.checkpoint.root:
+            found, self._end = self._found, end
+            found.start, found.facts, found.note = end.size, end.size, note
+            found.position = self._tree.leaves(end.size - 1, 1)[0].position
+
+    def _root(self, size: int) -> bytes:
+        return frontier(size, self._tree.fetch).root()
+
+    def _not_beyond(self, note: Note) -> None:
+        """Find out whether a checkpoint signs more than there is, also after what was added in the meantime."""
+        (size, last), signed = self._tree.tip(), note.checkpoint.size
+        if signed > size:
+            what = f"the database ends after {size} facts, but {signed} were signed: it was cut or rolled back"
+            self._found.add("short", what, position=last + 1)
+
+    def _walk(self, size: int, last: int, heads: Iterator[Note], progress: Callable[[int], None]) -> Note | None:
+        """Hold every fact against its leaf, and every checkpoint against the tree; return the first one after its end."""
+        found, end = self._found, self._end
+        head = next((each for each in heads if each.checkpoint.size >= end.size), None)
+        head = self._hold(head, heads)
+        for leaf, fact in zip_longest(self._leaves(end.size, size), self._facts(found.position, last)):
+            wrong = _difference(end, leaf, fact)
+            if wrong:
+                found.add("fact", wrong[0], position=wrong[1])
+                return head
+            found.facts, found.position = end.size, fact.position
+            if head and head.checkpoint.size == end.size:
+                head = self._hold(head, heads)
+                if "root" in found.findings:
+                    return head
+            if end.size % PAGE == 0:
+                progress(end.size)
+        progress(end.size)
+        return head
+
+    def _hold(self, head: Note | None, heads: Iterator[Note]) -> Note | None:
+        """Hold a checkpoint of the tree's present size against its root; return the next one."""
+        if head is None or head.checkpoint.size != self._end.size:
+            return head
+        if head.checkpoint.root != self._end.root():
+            before = self._found.note.checkpoint.size if self._found.note else 0
+            first = self._tree.leaves(before, 1)
+            what = f"the facts after the first {before} up to position {self._found.position} are not those that were signed"
+            self._found.add("root", what, position=first[0].position if first else None)
+            return head
+        self._found.note = head
+        return next(heads, None)
+
+    def _heads(self) -> Iterator[Note]:
+        """Return the notes of the file that are ours, and hold them against the copies in the database."""
+        copies = self._tree.kept()
+        copy, size = next(copies, None), -1
+        for line, note in self._notes.all():
+            if note is None or note.checkpoint.size <= size:
+                self._found.add("line", f"the checkpoint at line {line} is not what was signed", line=line)
+                continue
+            size = note.checkpoint.size
+            self._found.checkpoints += 1
+            while copy and copy[0] <= size:
+                if copy != (size, note.text):
+                    self._lost(copy[0])
+                copy = next(copies, None)
+            yield note
+        if copy:
+            self._lost(copy[0])
+
+    def _lost(self, size: int) -> None:
+        self._found.add("lost", f"the database knows a checkpoint of {size} facts that the file lacks")
+
+    def _leaves(self, start: int, end: int) -> Iterator[Leaf]:
+        while start < end:
+            page = self._tree.leaves(start, min(PAGE, end - start))
+            if not page:
+                return
+            yield from page
+            start = page[-1].number + 1
+
+    def _facts(self, after: int, until: int) -> Iterator[StoredFact]:
+        while page := self._tree.facts(after, until, PAGE):
+            yield from page
+            after = page[-1].position
+
+
+def _difference(end: Frontier, leaf: Leaf | None, fact: StoredFact | None) -> tuple[str, int] | None:
+    """Add the fact to the tree's end; return what is wrong with it, and the position."""
+    if fact is None:
+        return (f"position {leaf.position} is missing", leaf.position) if leaf else None
+    if leaf is None or leaf.number != end.size:
+        return f"the tree lacks the leaf of position {fact.position}", fact.position
+    if fact.position < leaf.position:
+        return f"position {fact.position} was added", fact.position
+    if fact.position > leaf.position:
+        return f"position {leaf.position} is missing", leaf.position
+    hashes = b"".join(end.add(leaf_hash(fact.leaf())))
+    if hashes[:HASH_BYTES] != leaf.hashes[:HASH_BYTES]:
+        return f"position {fact.position} was changed", fact.position
+    if hashes != leaf.hashes:
+        return f"the tree's nodes at position {fact.position} were changed", fact.position
+    return None

@@ -1,0 +1,226 @@
+"""What each account and each policy looked like at any position of the log, and how adoption grew.
+
+``status_interval`` and ``policy_interval`` hold a row for each span in which nothing visible changed. When somebody
+verified last is no part of it: a row for each sign-in would let the history grow for nothing.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from psycopg import Connection, Cursor
+
+from domain import facts as f
+from domain.kernel import Envelope
+from projections import user_status
+
+NAME = "status_history"
+TABLES = ("status_interval", "policy_interval", "adoption", "log_minute")
+READ_AT_ONCE = 500
+"""Facts in one reading of the log, where an instant is looked for."""
+
+_VISIBLE = {
+    "organization_id": "text",
+    "role": "text",
+    "account_state": "text",
+    "factor": "text",
+    "owed": "boolean",
+    "since": "timestamptz",
+    "locked_until": "timestamptz",
+}
+"""What makes a new span when it changes, and its type."""
+_DEMANDS = {population: f"enforce_{population.value}" for population in f.Population}
+
+_FIRST_SPAN = """
+    INSERT INTO status_interval (account_id, partner_id, organization_id, role, account_state, factor, owed, since,
+        from_position, from_at)
+    VALUES (%(subject)s, %(partner)s, %(organization)s, %(role)s, 'open', 'none', false, %(at)s, %(position)s, %(at)s)"""
+_FIRST_POLICY = """
+    INSERT INTO policy_interval (partner_id, enforce_partner_users, enforce_organizations, version, from_position, from_at)
+    VALUES (%(subject)s, false, false, 0, %(position)s, %(at)s)"""
+_MINUTE = """
+    INSERT INTO log_minute (minute, first_position) VALUES (%(minute)s, least(%(position)s,
+        (SELECT first_position FROM log_minute WHERE minute > %(minute)s ORDER BY minute LIMIT 1)))
+    ON CONFLICT (minute) DO NOTHING"""
+"""Positions only rise, so the first one that a minute is told is the least of its own."""
+
+_BEFORE = """
+    SELECT w.* FROM status_interval w WHERE w.account_id = n.account_id AND w.from_position < n.from_position
+    ORDER BY w.from_position DESC LIMIT 1"""
+"""The span that ended when the span ``n`` began."""
+_COUNTED = """
+    SELECT partner_id, CASE WHEN organization_id IS NULL THEN 'partner_users' ELSE 'organizations' END AS population, day,
+        sign AS accounts, CASE factor WHEN 'active' THEN sign ELSE 0 END AS active,
+        CASE factor WHEN 'pending' THEN sign ELSE 0 END AS pending
+    FROM sides WHERE account_state = 'open'"""
+_SIDES = f"""
+    SELECT partner_id, organization_id, account_state, factor, day, sign FROM opened n UNION ALL
+    SELECT w.partner_id, w.organization_id, w.account_state, w.factor, n.day, -n.sign
+    FROM opened n CROSS JOIN LATERAL ({_BEFORE}) w"""  # noqa: S608 our own words
+"""Each span that opened counts where it stands, and no longer where the span before it stood."""
+_ADOPTION = f"""
+    WITH opened AS (
+        SELECT n.*, (n.from_at AT TIME ZONE 'UTC')::date AS day, 1 AS sign
+        FROM unnest(%(accounts)s::text[], %(positions)s::bigint[]) AS given (account_id, position)
+        JOIN status_interval n ON n.account_id = given.account_id AND n.from_position = given.position
+    ), sides AS ({_SIDES}), counted AS ({_COUNTED})
+    INSERT INTO adoption AS a (partner_id, population, day, accounts, active, pending)
+    SELECT partner_id, population, day, sum(accounts), sum(active), sum(pending) FROM counted GROUP BY 1, 2, 3
+    ON CONFLICT (partner_id, population, day) DO UPDATE SET accounts = a.accounts + excluded.accounts,
+        active = a.active + excluded.active, pending = a.pending + excluded.pending"""  # noqa: S608 our own words
+"""Adds what a page of facts changed in one write for each day: an import would write one row for each of its facts."""
+
+
+def fold(cursor: Cursor[Any], envelopes: Iterable[Envelope]) -> None:
+    """Bring the rows to where the facts have led."""
+    touched: list[Envelope] = []
+    minutes: dict[datetime, int] = {}
+    for envelope in envelopes:
+        minutes.setdefault(_minute(envelope.at), envelope.position)
+        if _fold_account(cursor, envelope):
+            touched.append(envelope)
+        _fold_policy(cursor, envelope)
+    for minute, position in minutes.items():
+        cursor.execute(_MINUTE, {"minute": minute, "position": position})
+    if touched:
+        pairs = {"accounts": [each.subject_id for each in touched], "positions": [each.position for each in touched]}
+        cursor.execute(_ADOPTION, pairs, prepare=False)  # planned anew: a shadow grows, and nobody analyzes it
+
+
+def _fold_account(cursor: Cursor[Any], envelope: Envelope) -> bool:
+    """Write the account's next span, and say whether there may be one."""
+    fact = envelope.fact
+    if isinstance(fact, f.AccountRegistered):
+        place = {"partner": fact.partner_id, "organization": fact.organization_id, "role": fact.role.value}
+        cursor.execute(_FIRST_SPAN, {**_stamp(envelope), **place})
+        return True
+    changed = {name: v for name, v in user_status.changes(fact, envelope.at).items() if name in _VISIBLE}
+    if changed:
+        kept = ("account_id", "partner_id", *(name for name in _VISIBLE if name not in changed))
+        values = {name: f"%({name})s::{_VISIBLE[name]}" for name in changed}
+        cursor.execute(_next_span("status_interval", kept, values), {**_stamp(envelope), **changed})
+    return bool(changed)
+
+
+def _fold_policy(cursor: Cursor[Any], envelope: Envelope) -> None:
+    fact = envelope.fact
+    values = {"version": "version + 1", "changed_at": "%(at)s", "changed_by": "%(actor)s"}
+    match fact:
+        case f.PartnerRegistered():
+            cursor.execute(_FIRST_POLICY, _stamp(envelope))
+            return
+        case f.Enforced() | f.EnforcementLifted():
+            values[_DEMANDS[fact.population]] = "true" if isinstance(fact, f.Enforced) else "false"
+        case f.EveryoneSignedOut():
+            pass
+        case _:
+            return
+    kept = ("partner_id", *(name for name in _DEMANDS.values() if name not in values))
+    cursor.execute(_next_span("policy_interval", kept, values), {**_stamp(envelope), "actor": envelope.actor})
+
+
+def _stamp(envelope: Envelope) -> dict[str, object]:
+    return {"subject": envelope.subject_id, "at": envelope.at, "position": envelope.position}
+
+
+def _next_span(table: str, kept: Sequence[str], values: dict[str, str]) -> str:
+    """Return the statement that ends the open span and opens the next, unless the fact leaves all as it is."""
+    old, names, new = ", ".join(kept), ", ".join(values), ", ".join(values.values())
+    return f"""
+        WITH ended AS (
+            UPDATE {table} SET to_position = %(position)s, to_at = %(at)s
+            WHERE {kept[0]} = %(subject)s AND to_position IS NULL AND ({names}) IS DISTINCT FROM ({new}) RETURNING *)
+        INSERT INTO {table} ({old}, {names}, from_position, from_at)
+        SELECT {old}, {new}, %(position)s, %(at)s FROM ended"""  # noqa: S608 our own words
+
+
+def _minute(at: datetime) -> datetime:
+    return at.replace(second=0, microsecond=0)
+
+
+def policy_at(connection: Connection[Any], partner_id: str, position: int) -> dict[str, Any] | None:
+    """Return what a partner demanded at a position, None before it was there."""
+    query = """
+        SELECT partner_id, enforce_partner_users, enforce_organizations, version, changed_at, changed_by,
+            from_position, from_at, to_position, to_at
+        FROM policy_interval WHERE partner_id = %s AND from_position <= %s ORDER BY from_position DESC LIMIT 1"""
+    found: dict[str, Any] | None = connection.execute(query, (partner_id, position)).fetchone()
+    return found
+
+
+def status_at(connection: Connection[Any], partner_id: str, account_id: str, position: int) -> dict[str, Any] | None:
+    """Return an account of a partner as it stood at a position, None before it was there."""
+    query = """
+        SELECT account_id, partner_id, organization_id, role, account_state, factor, owed, since, locked_until,
+            from_position, from_at, to_position, to_at
+        FROM status_interval WHERE account_id = %s AND partner_id = %s AND from_position <= %s
+        ORDER BY from_position DESC LIMIT 1"""
+    found: dict[str, Any] | None = connection.execute(query, (account_id, partner_id, position)).fetchone()
+    return found
+
+
+def adoption_of(connection: Connection[Any], partner_id: str, until: date | None = None) -> list[dict[str, Any]]:
+    """Return how many open accounts stood where at the end of each UTC day that touched them, in order."""
+    query = """
+        SELECT day, population, (sum(accounts) OVER days)::bigint AS accounts, (sum(active) OVER days)::bigint AS active,
+            (sum(pending) OVER days)::bigint AS pending
+        FROM adoption WHERE partner_id = %(partner)s AND day <= coalesce(%(until)s::date, 'infinity')
+        WINDOW days AS (PARTITION BY population ORDER BY day) ORDER BY day, population"""
+    return connection.execute(query, {"partner": partner_id, "until": until}).fetchall()
+
+
+_SUMS = """
+    SELECT population, coalesce(sum(accounts), 0)::bigint AS accounts, coalesce(sum(active), 0)::bigint AS active,
+        coalesce(sum(pending), 0)::bigint AS pending
+    FROM (VALUES ('organizations'), ('partner_users')) AS p (population) LEFT JOIN counted USING (population)
+    GROUP BY 1 ORDER BY 1"""
+_NOW = f"WITH counted AS (SELECT * FROM adoption WHERE partner_id = %(partner)s) {_SUMS}"  # noqa: S608 our own words
+_PAST = f"""
+    WITH place AS (
+        SELECT (minute AT TIME ZONE 'UTC')::date AS day FROM log_minute WHERE first_position <= %(position)s
+        ORDER BY first_position DESC LIMIT 1
+    ), days AS (
+        SELECT DISTINCT a.day, a.day < place.day AS whole FROM adoption a, place WHERE a.partner_id = %(partner)s
+    ), opened AS (
+        SELECT n.*, d.day, -1 AS sign FROM days d JOIN status_interval n ON n.partner_id = %(partner)s
+            AND (n.from_at AT TIME ZONE 'UTC')::date = d.day AND n.from_position > %(position)s WHERE d.whole
+        UNION ALL
+        SELECT n.*, d.day, 1 FROM days d JOIN status_interval n ON n.partner_id = %(partner)s
+            AND (n.from_at AT TIME ZONE 'UTC')::date = d.day AND n.from_position <= %(position)s WHERE NOT d.whole
+    ), sides AS ({_SIDES}), counted AS (
+        SELECT a.* FROM adoption a JOIN days d USING (day) WHERE d.whole AND a.partner_id = %(partner)s
+        UNION ALL {_COUNTED}) {_SUMS}"""  # noqa: S608 our own words
+"""The days before the position's as they were added up, without what stands behind it, and the rest one by one."""
+
+
+def sums(connection: Connection[Any], partner_id: str, position: int | None = None) -> list[dict[str, Any]]:
+    """Return how many open accounts of each population stand where, now or at a position."""
+    query = _NOW if position is None else _PAST
+    return connection.execute(query, {"partner": partner_id, "position": position}, prepare=False).fetchall()
+
+
+_FROM_WHERE = """
+    SELECT (SELECT first_position - 1 FROM log_minute WHERE minute = %(minute)s) AS within,
+        (SELECT first_position - 1 FROM log_minute WHERE minute > %(minute)s ORDER BY minute LIMIT 1) AS later,
+        (SELECT notification_id FROM notification_tracking WHERE application_name = %(name)s) AS folded"""
+
+
+def position_at(connection: Connection[Any], read: Callable[[int, int], Sequence[Envelope]], instant: datetime) -> int:
+    """Return the position that belongs to an instant: the greatest P such that every fact up to P happened by then.
+
+    Facts are not quite in the order of their times, since several machines' clocks make them. What happened by the
+    instant but stands behind a fact that happened after it is no part of that past.
+    """
+    values = {"minute": _minute(instant), "name": NAME}
+    place: dict[str, Any] = connection.execute(_FROM_WHERE, values).fetchone() or {}
+    position: int = place["folded"] or 0
+    if place["within"] is not None:
+        position = place["within"]
+    elif place["later"] is not None:
+        return int(place["later"])
+    while page := read(position, READ_AT_ONCE):
+        for envelope in page:
+            if envelope.at > instant:
+                return envelope.position - 1
+        position = page[-1].position
+    return position

@@ -1,0 +1,104 @@
+"""Signed notes: those of other programs are read, and none can be changed, moved, added or taken away."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from handlers.adapters.notes import NoteKey, Verifier
+from handlers.ports import LedgerBroken, Note
+from tests.contract.ledger.book import Book
+from tests.contract.plugs import at_once
+
+
+def test_every_change_of_the_file_is_found(full: Book) -> None:
+    content = full.file.read_bytes()
+    for seed in range(150):
+        full.file.write_bytes(bent(content, random.Random(seed)))
+        found = full.check(full=seed % 2 == 0)
+        assert {"line", "lost"} & set(found.findings), (seed, found)
+    full.file.write_bytes(content)
+    assert full.check().findings == {}
+
+
+def bent(content: bytes, chance: random.Random) -> bytes:
+    at = chance.randrange(len(content))
+    lines = content.splitlines(keepends=True)
+    row = chance.randrange(len(lines))
+    match chance.randrange(7):
+        case 0:
+            return content[:at] + bytes([content[at] ^ 1 << chance.randrange(8)]) + content[at + 1 :]
+        case 1:
+            return content[:at] + content[at + 1 :]
+        case 2:
+            return content[:at] + chance.randbytes(1) + content[at:]
+        case 3:
+            return content[:at]
+        case 4:
+            return b"".join(lines[:row] + lines[row + 1 :])
+        case 5:
+            return b"".join([*lines[:row], lines[row], *lines[row:]])
+        case _:
+            note = row // 6 * 6
+            return b"".join(lines[:note] + lines[note + 6 :])
+
+
+def test_a_note_in_another_place_or_of_another_key_is_found(full: Book) -> None:
+    content = full.file.read_bytes()
+    blocks = [b"".join(content.splitlines(keepends=True)[at : at + 6]) for at in range(0, 30, 6)]
+    full.file.write_bytes(b"".join([blocks[1], blocks[0], *blocks[2:]]))
+    assert {"line", "lost"} <= set(full.check().findings)
+    NoteKey.create(full.folder / "other.key")
+    key, other = NoteKey(full.folder / "keys" / "ledger.key"), NoteKey(full.folder / "other.key")
+    text = key.verifier.open(blocks[4][:-1].decode())
+    for forged in (other.sign(text), other.sign(text).replace(other.verifier.name, key.verifier.name)):
+        full.file.write_bytes(b"".join([*blocks[:4], f"{forged}\n".encode()]))
+        assert full.check().findings["line"].line == 25
+        with pytest.raises(LedgerBroken, match="restore the file"):
+            full.ledger().sign()
+
+
+def test_a_file_that_is_gone_is_missed(full: Book) -> None:
+    full.file.unlink()
+    assert list(full.check().findings) == ["lost"]
+
+
+def test_a_key_is_made_once_and_is_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "keys" / "ledger.key"
+    at_once(8, lambda _: NoteKey.create(path))
+    content = path.read_text()
+    NoteKey.create(path)
+    assert (path.read_text(), path.stat().st_mode & 0o777) == (content, 0o600)
+    assert [each.name for each in path.parent.iterdir()] == ["ledger.key"]
+    path.chmod(0o640)
+    with pytest.raises(LedgerBroken, match="chmod 600"):
+        NoteKey(path)
+    path.chmod(0o600)
+    path.write_text("PRIVATE+KEY+nothing")
+    for wrong, word in ((path, "restore"), (tmp_path / "none", "missing")):
+        with pytest.raises(LedgerBroken, match=word):
+            NoteKey(wrong)
+
+
+NEUMANN = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
+WORDS = "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n"
+SIGNED = "x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM="
+
+
+def test_a_note_is_one_that_other_programs_read() -> None:
+    """The example of Go's package golang.org/x/mod/sumdb/note."""
+    verifier = Verifier(NEUMANN)
+    assert verifier.open(f"{WORDS}\n— PeterNeumann {SIGNED}\n") == WORDS
+    assert verifier.key_hash.hex() == "c74f20a3"
+    for bad in (NEUMANN[:-1], NEUMANN.replace("c74", "c75"), NEUMANN.replace("Peter", "Paul"), "", "a+b+c"):
+        with pytest.raises(LedgerBroken):
+            Verifier(bad)
+
+
+def test_a_checkpoint_is_what_the_document_says(full: Book) -> None:
+    note: Note | None = full.ledger().notes.last()
+    assert note
+    origin, size, root, empty, signature, end = note.text.split("\n")
+    assert (origin, size, empty, end) == (full.ledger().notes.origin, "45", "", "")
+    assert signature.startswith(f"— {origin} ")
+    assert Verifier(full.ledger().notes.verifier).open(note.text) == f"{origin}\n{size}\n{root}\n"
