@@ -135,7 +135,8 @@ def _unreadable(_: Request, error: Unreadable) -> JSONResponse:
 
 def _http(_: Request, error: HTTPException) -> JSONResponse:
     reason = {404: "not_found", 405: "method_not_allowed", 400: "bad_request"}.get(error.status_code, "refused")
-    return problem(error.status_code, reason, str(error.detail), headers=error.headers)
+    detail = "There is nothing at this address." if error.detail == "Not Found" else str(error.detail)
+    return problem(error.status_code, reason, detail, headers=error.headers)
 
 
 def _unexpected(_: Request, error: Exception) -> JSONResponse:

@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute
 from api import pages, problems
 from api.bootstrap import Watchword, build
 from api.doors import Admit
-from api.pages.frame import HERE, STATIC, Lasting
+from api.frame.files import HERE, STATIC, Lasting
 from api.readiness import unfit
 from api.rest import accounts, me, partners, session
 from api.rest.answers import FAILURES

@@ -70,16 +70,10 @@ class LedgerCheck:
         if not full:
             self._go_on_from_last_time(size)
         head = self._walk(size, last, heads, progress)
-        for each in (head, given):
-            if each and not found.findings:
-                self._not_beyond(each)
-        for _ in heads:
+        for _ in heads:  # also those of a time after this walk are held against their copies
             pass
-        if given and not found.findings and self._root(given.checkpoint.size) != given.checkpoint.root:
-            found.add("given", f"the first {given.checkpoint.size} facts are not those of the given checkpoint")
-        hole = self._tree.after_a_hole() if full and not found.findings else None
-        if hole:
-            found.add("hole", f"{hole[1]} lacks a version before position {hole[0]}", position=hole[0])
+        if not {"fact", "root"} & set(found.findings):
+            self._look_beyond(head, given)
         found.unused, found.waiting = found.position - found.facts, self._tree.waiting(last)
         if found.note and not found.findings:
             self._notes.remember(found.note)
@@ -98,15 +92,21 @@ class LedgerCheck:
             found.start, found.facts, found.note = end.size, end.size, note
             found.position = self._tree.leaves(end.size - 1, 1)[0].position
 
-    def _root(self, size: int) -> bytes:
-        return frontier(size, self._tree.fetch).root()
-
-    def _not_beyond(self, note: Note) -> None:
-        """Find out whether a checkpoint signs more than there is, also after what was added in the meantime."""
-        (size, last), signed = self._tree.tip(), note.checkpoint.size
-        if signed > size:
-            what = f"the database ends after {size} facts, but {signed} were signed: it was cut or rolled back"
-            self._found.add("short", what, position=last + 1)
+    def _look_beyond(self, head: Note | None, given: Note | None) -> None:
+        """Find out what the walk cannot see: more was signed than there is, or a fact was lost before it was a leaf."""
+        size, last = self._tree.tip()
+        for note in (head, given):
+            if note and note.checkpoint.size > size:
+                what = f"the database ends after {size} facts, but {note.checkpoint.size} were signed: it was cut or rolled back"
+                self._found.add("short", what, position=last + 1)
+        if given and given.checkpoint.size <= size:
+            root = frontier(given.checkpoint.size, self._tree.fetch).root()
+            if root != given.checkpoint.root:
+                what = f"the first {given.checkpoint.size} facts are not those of the given checkpoint"
+                self._found.add("given", what)
+        hole = None if self._found.start else self._tree.after_a_hole()
+        if hole:
+            self._found.add("hole", f"{hole[1]} lacks a version before position {hole[0]}", position=hole[0])
 
     def _walk(self, size: int, last: int, heads: Iterator[Note], progress: Callable[[int], None]) -> Note | None:
         """Hold every fact against its leaf, and every checkpoint against the tree; return the first one after its end."""

@@ -92,15 +92,24 @@ class Filter:
     """A position of the log: how the rows stood there, under the names of today; None: how they stand now."""
 
 
-_LIVE = "JOIN user_status u ON u.account_id = n.account_id"
-_LIVE_MORE = """
+FEW = 5000
+"""So many matching rows are sorted by name; among more, the names are walked in order until the page is full."""
+
+_LIVE = "JOIN LATERAL (SELECT * FROM user_status WHERE account_id = n.account_id LIMIT 1) u ON true"
+_LIVE_FEW = "SELECT u.account_id FROM user_status u WHERE u.partner_id = %(partner)s AND {conditions} LIMIT {more}"
+_LIVE_REST = """
     JOIN partner_policy p ON p.partner_id = n.partner_id
     LEFT JOIN LATERAL (SELECT kind, state, settled_at, tries FROM mail_state WHERE account_id = n.account_id
         AND kind IN ('reset_requested', 'reset_by_administrator') ORDER BY because DESC LIMIT 1) m ON true"""
 _PAST = """
     JOIN LATERAL (SELECT *, NULL::timestamptz AS last_verified_at FROM status_interval
         WHERE account_id = n.account_id AND from_position <= %(as_of)s ORDER BY from_position DESC LIMIT 1) u ON true"""
-_PAST_MORE = """
+_PAST_FEW = """
+    (SELECT u.account_id FROM status_interval u WHERE u.partner_id = %(partner)s AND {conditions}
+        AND u.from_position <= %(as_of)s AND u.to_position > %(as_of)s LIMIT {more}) UNION ALL
+    (SELECT u.account_id FROM status_interval u WHERE u.partner_id = %(partner)s AND {conditions}
+        AND u.from_position <= %(as_of)s AND u.to_position IS NULL LIMIT {more})"""
+_PAST_REST = """
     JOIN LATERAL (SELECT * FROM policy_interval WHERE partner_id = n.partner_id AND from_position <= %(as_of)s
         ORDER BY from_position DESC LIMIT 1) p ON true
     CROSS JOIN (SELECT NULL AS kind, NULL AS state, NULL::timestamptz AS settled_at, NULL::integer AS tries) m"""
@@ -109,45 +118,73 @@ _PAST_MORE = """
 
 def page(connection: Connection[Any], wanted: Filter) -> list[dict[str, Any]]:
     """Return one page of a partner's users. Requirement and mail state are joined, so that enforcing rewrites no row."""
-    key = "n.mail_key" if wanted.by_address else "lower(n.name)"
-    order, than = ("DESC", "<") if wanted.descending else ("ASC", ">")
-    source, more = (_LIVE, _LIVE_MORE) if wanted.as_of is None else (_PAST, _PAST_MORE)
-    conditions, values = _conditions(wanted)
-    if wanted.after is not None:
-        conditions.append(f'({key} COLLATE "C", n.account_id) {than} (%(after_key)s, %(after_id)s)')
-        values |= {"after_key": wanted.after[0], "after_id": wanted.after[1]}
+    key, order = _key(wanted), "DESC" if wanted.descending else "ASC"
+    source, rest = (_LIVE, _LIVE_REST) if wanted.as_of is None else (_PAST, _PAST_REST)
     query = f"""
-        WITH chosen AS MATERIALIZED (
-            SELECT n.account_id FROM person n {source} WHERE {" AND ".join(conditions)}
-            ORDER BY {key} COLLATE "C" {order}, n.account_id {order} LIMIT %(limit)s)
+        WITH {_chosen(wanted, source, f'ORDER BY {key} COLLATE "C" {order}, n.account_id {order}')}
         SELECT n.account_id, n.name, n.mail_address AS email, u.role, u.organization_id AS organization,
             o.name AS organization_name, u.factor, u.owed, u.since, u.last_verified_at, u.locked_until, u.account_state,
             {key} AS sort_key, CASE WHEN u.factor = 'active' THEN 'Active' ELSE 'Inactive' END AS mfa_status,
             CASE WHEN u.organization_id IS NULL THEN p.enforce_partner_users ELSE p.enforce_organizations END AS required,
             m.kind AS mail_kind, m.state AS mail_state, m.settled_at AS mail_settled_at, m.tries AS mail_tries
-        FROM chosen JOIN person n USING (account_id) {source} {more}
+        FROM chosen JOIN person n USING (account_id) {source} {rest}
         LEFT JOIN organization_access o ON o.organization_id = u.organization_id
         ORDER BY {key} COLLATE "C" {order}, n.account_id {order}"""  # noqa: S608 our own words
-    # Planned for these very values: what is right for a small partner takes seconds for a large one.
-    return connection.execute(query, values, prepare=False).fetchall()
+    # Planned for these very values: what is quick for a small partner takes seconds for a large one.
+    return connection.execute(query, _values(wanted), prepare=False).fetchall()
 
 
-def _conditions(wanted: Filter) -> tuple[list[str], dict[str, object]]:
-    conditions = ["n.partner_id = %(partner)s", "u.partner_id = %(partner)s"]
-    values: dict[str, object] = {"partner": wanted.partner_id, "limit": wanted.limit, "as_of": wanted.as_of}
+def _chosen(wanted: Filter, source: str, order: str) -> str:
+    """Return the tables in which the page's account ids are found, the last one named ``chosen``."""
+    of_status, of_person = _conditions(wanted)
+
+    def found(start: str, *conditions: str) -> str:
+        where = " AND ".join(["n.partner_id = %(partner)s", *of_person, *of_status, *conditions])
+        return f"(SELECT n.account_id FROM {start} {source} WHERE {where} {order} LIMIT %(limit)s)"  # noqa: S608 our own words
+
+    indexed = wanted.mfa_status or (wanted.as_of is None and (wanted.organization_id or wanted.role))
+    if not indexed:
+        return f"chosen AS MATERIALIZED ({found('person n')})"
+    few = (_LIVE_FEW if wanted.as_of is None else _PAST_FEW).format(conditions=" AND ".join(of_status), more=FEW + 1)
+    sort = found("few JOIN person n USING (account_id)", f"(SELECT count(*) FROM few) <= {FEW}")
+    walk = found("person n", f"(SELECT count(*) FROM few) > {FEW}")
+    return f"few AS MATERIALIZED ({few}), chosen AS MATERIALIZED ({sort} UNION ALL {walk})"
+
+
+def _key(wanted: Filter) -> str:
+    return "n.mail_key" if wanted.by_address else "lower(n.name)"
+
+
+def _conditions(wanted: Filter) -> tuple[list[str], list[str]]:
+    """Return what is asked of the account's status, and what of the person."""
+    of_status, of_person = [], []
     if wanted.mfa_status is not None:
-        conditions.append("u.factor = 'active'" if wanted.mfa_status == "Active" else "u.factor IN ('none', 'pending')")
+        of_status.append("u.factor = 'active'" if wanted.mfa_status == "Active" else "u.factor IN ('none', 'pending')")
     if wanted.organization_id is not None:
-        conditions.append("u.organization_id = %(organization)s")
-        values["organization"] = wanted.organization_id
+        of_status.append("u.organization_id = %(organization)s")
     if wanted.role is not None:
-        conditions.append("u.role = %(role)s")
-        values["role"] = wanted.role
+        of_status.append("u.role = %(role)s")
     if wanted.words:
-        conditions.append("(lower(n.name) LIKE %(words)s OR n.mail_key LIKE %(words)s)")
-        escaped = wanted.words.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        values["words"] = f"%{escaped}%"
-    return conditions, values
+        of_person.append("(lower(n.name) LIKE %(words)s OR n.mail_key LIKE %(words)s)")
+    if wanted.after is not None:
+        than = "<" if wanted.descending else ">"
+        of_person.append(f'({_key(wanted)} COLLATE "C", n.account_id) {than} (%(after_key)s, %(after_id)s)')
+    return of_status, of_person
+
+
+def _values(wanted: Filter) -> dict[str, object]:
+    words = (wanted.words or "").lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    after_key, after_id = wanted.after or (None, None)
+    return {
+        "partner": wanted.partner_id,
+        "organization": wanted.organization_id,
+        "role": wanted.role,
+        "words": f"%{words}%",
+        "after_key": after_key,
+        "after_id": after_id,
+        "limit": wanted.limit,
+        "as_of": wanted.as_of,
+    }
 
 
 def sums(connection: Connection[Any], partner_id: str) -> list[dict[str, Any]]:

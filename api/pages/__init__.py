@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
+from api.frame.page import of_error
 from api.pages import home, links, mail, security, setup, sign_in, users
-from api.pages.frame import of_error
 
 router = APIRouter(include_in_schema=False)
 for _each in (sign_in, setup, home, security, users, links):

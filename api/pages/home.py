@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from api.doors import SIGNED_IN, Admit, Asked
+from api.frame.page import page, seen_position
 from api.listing import VIEWS
-from api.pages.frame import page, seen_position
 from api.words import sentence
 from domain.facts import Factor
 from domain.permissions import Action, may

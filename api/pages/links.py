@@ -6,7 +6,8 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from api.doors import ANYBODY, Admit, Asked, form_of, with_session
-from api.pages.frame import PLACES, Wrong, command, go, page, sign_out_here, tried
+from api.frame.forms import Wrong, command, tried
+from api.frame.page import PLACES, go, page, sign_out_here
 from api.pages.setup import mailed_secret
 from domain.facts import Initiator
 from handlers import reset, sign_in
@@ -33,7 +34,8 @@ def _reset(reset_id: str, asked: Asked, wrong: Wrong | None = None) -> Response:
     own = asked.caller.account is not None and asked.caller.account.account_id == account.account_id
     if waiting.by is Initiator.PERSON:
         signed_in = own and asked.caller.session is not None and asked.caller.session.state == State.SIGNED_IN
-        return page(asked, "links/reset.html", wrong=wrong, reset_id=reset_id, signed_in=signed_in)
+        typed = mailed_secret(form_of(asked.request).get("secret", ""))
+        return page(asked, "links/reset.html", wrong=wrong, reset_id=reset_id, signed_in=signed_in, secret=typed)
     state = State(asked.caller.session.state) if own and asked.caller.session else State.ANONYMOUS
     goes_on = state in {State.MFA_SETUP_REQUIRED, State.SIGNED_IN}
     return page(asked, "links/set_up_again.html", wrong=wrong, onward="/mfa/setup" if goes_on else PLACES[state])

@@ -8,7 +8,7 @@ from fastapi.responses import Response
 
 from api.doors import ANYBODY, Admit, Asked
 from api.embedded.mail import list_mails, read_mail
-from api.pages.frame import page
+from api.frame.page import page
 
 router = APIRouter(include_in_schema=False)
 SHOWN = 50

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from api.doors import SIGNED_IN, Admit, Asked, form_of
-from api.pages.frame import Wrong, command, go, page, stepped_up, tried
+from api.frame.forms import Wrong, command, stepped_up, tried
+from api.frame.page import go, page
 from domain.facts import Factor, Population
 from domain.permissions import Action, may
 from handlers import mfa, policy, reset

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from api.doors import SETTING_UP, Admit, Asked, form_of
-from api.pages.frame import Wrong, command, go, page, stepped_up, tried
+from api.frame.forms import Wrong, command, stepped_up, tried
+from api.frame.page import go, page
 from api.pages.sign_in import too_many_codes, went_on
 from domain.guessing import ChallengeEnded
 from handlers import mfa, reset

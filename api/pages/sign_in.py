@@ -6,7 +6,8 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from api.doors import ANYBODY, CHOOSING, GIVING_A_CODE, Admit, Asked, form_of, with_session
-from api.pages.frame import PLACES, Wrong, command, go, page, sign_out_here, tried
+from api.frame.forms import Wrong, command, tried
+from api.frame.page import PLACES, go, page, sign_out_here
 from domain.guessing import ChallengeEnded
 from handlers import sessions, sign_in
 from handlers.sessions import CodeNotAccepted, Progress, State

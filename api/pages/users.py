@@ -7,8 +7,9 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from api.doors import SIGNED_IN, Admit, Asked
+from api.frame.forms import Wrong, command, stepped_up, tried
+from api.frame.page import go, page, seen_position
 from api.listing import Sort, Wanted, bad, listed
-from api.pages.frame import Wrong, command, go, page, seen_position, stepped_up, tried
 from domain.facts import PartnerType, Role
 from domain.kernel import Refused
 from domain.permissions import Action, AnotherTenant, Member, check_reset, may

@@ -46,9 +46,10 @@ const MAILED = "watchword-mailed-token";
 const secret = location.hash.slice(1);
 const field = document.querySelector("[data-secret]");
 if (secret.length > 20) history.replaceState(null, "", location.pathname);
-if (field && secret.length > 20) {
-  field.querySelector("input").value = secret;
-  field.hidden = true;
+if (field) {
+  const input = field.querySelector("input");
+  if (secret.length > 20) input.value = secret;
+  field.hidden = input.value.length > 20 && input.getAttribute("aria-invalid") !== "true";
 }
 
 // The link after an administrator's reset is needed on the set-up page: this tab keeps it until then.

@@ -54,7 +54,7 @@ def save_policy(page: Page, *, users: bool, organizations: bool, sign_out_all: b
 
 
 def status(page: Page) -> Locator:
-    return page.get_by_role("main").get_by_text("MFA Status:")
+    return page.get_by_role("main").get_by_role("paragraph").filter(has_text="MFA Status:")
 
 
 # ── The page ──
@@ -147,6 +147,7 @@ def test_where_nothing_is_enforced_it_may_be_switched_off_at_any_time(portal: Po
     expect(dialog).to_be_hidden()
     expect(status(page)).to_contain_text(re.compile(r"\bActive"))
     switch(page).click()
+    expect(dialog.locator(":focus")).to_have_count(1)
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     portal.clock.advance(minutes=16)
@@ -349,6 +350,7 @@ def test_the_prompt_closes_and_changes_nothing(portal: Portal, window: Windows, 
     page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("dialog")).to_be_hidden()
     page.get_by_role("button", name=RESET).click()
+    expect(page.get_by_role("dialog").get_by_label("Password")).to_be_focused()
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
     assert post.deliver() == []
@@ -448,6 +450,6 @@ def test_a_newcomer_follows_the_reset_link_by_clicking(portal: Portal, window: W
     post.deliver()
     page.get_by_role("link", name="Mails of this machine").click()
     page.get_by_role("row").filter(has_text=address("dist-support")).get_by_role("link").first.click()
-    page.get_by_role("main").get_by_role("link", name=re.compile("/reset/")).click()
+    page.get_by_role("main").get_by_role("link", name="reset").click()
     page.get_by_role("button", name="Confirm the reset").click()
     told(page, "was reset")

@@ -46,7 +46,7 @@ class Watch:
         return [*errors, *self.others]
 
     def _expected(self, text: str, where: str) -> bool:
-        return bool(_STATUS.match(text)) and where in self.refused
+        return bool(_STATUS.match(text)) and where.partition("#")[0] in self.refused
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type == "error":
@@ -59,7 +59,7 @@ class Watch:
 
     def _response(self, response: Response) -> None:
         if response.request.is_navigation_request() and 400 <= response.status < 500:
-            self.refused.add(response.url)
+            self.refused.add(response.url.partition("#")[0])
 
     def _failed(self, request: Request) -> None:
         left = request.is_navigation_request() and request.failure == "net::ERR_ABORTED"

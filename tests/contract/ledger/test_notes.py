@@ -1,6 +1,7 @@
 """Signed notes: those of other programs are read, and none can be changed, moved, added or taken away."""
 
 import random
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from handlers.adapters.notes import NoteKey, Verifier
 from handlers.ports import LedgerBroken, Note
 from tests.contract.ledger.book import Book
 from tests.contract.plugs import at_once
+
+BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 
 def test_every_change_of_the_file_is_found(full: Book) -> None:
@@ -41,6 +44,31 @@ def bent(content: bytes, chance: random.Random) -> bytes:
         case _:
             note = row // 6 * 6
             return b"".join(lines[:note] + lines[note + 6 :])
+
+
+def test_a_note_has_one_spelling(full: Book) -> None:
+    """No byte of it can be another one, although several texts decode to the same bytes in base64."""
+    notes = full.ledger().notes
+    note = notes.last()
+    assert note
+    assert notes.read(note.text) == note
+    content = note.text.encode()
+    for at in range(len(content)):
+        for other in {content[at] ^ 1 << bit for bit in range(8)} | set(b"AQgw+/=\n ") - {content[at]}:
+            spelled = content[:at] + bytes([other]) + content[at + 1 :]
+            assert notes.read(spelled.decode(errors="replace")) is None, spelled
+    last = content.rindex(b"=")
+    same = [content[: last - 1] + bytes([each]) + content[last:] for each in BASE64]
+    decoded = b64decode(content[content.rindex(b" ") + 1 :])
+    same = [each for each in same if b64decode(each[each.rindex(b" ") + 1 :]) == decoded]
+    assert len(same) == 4
+    assert [each for each in same if notes.read(each.decode())] == [content]
+
+
+def test_a_file_that_was_changed_does_not_hide_that_the_database_was(full: Book) -> None:
+    full.file.write_bytes(full.file.read_bytes().replace(b"\n9\n", b"\n8\n"))
+    full.own("DELETE FROM stored_events", "DELETE FROM ledger_leaf", "DELETE FROM ledger_checkpoint")
+    assert set(full.check().findings) == {"line", "short"}
 
 
 def test_a_note_in_another_place_or_of_another_key_is_found(full: Book) -> None:

@@ -1,0 +1,129 @@
+"""A page in its frame, the way from one to the next, and how an error looks."""
+
+import json
+from dataclasses import replace
+
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from api.doors import SAFE_METHODS, Asked, clear_cookie, cookie_name, csrf_token, one_cookie, set_cookie
+from api.frame.files import HERE, STATIC
+from api.frame.forms import LABELS, Wrong, asks_for_password, when
+from api.frame.notices import SAID, Notice
+from api.refusals import NotYet
+from domain.facts import Factor
+from domain.permissions import Action, may
+from handlers.callers import member, mfa_of
+from handlers.ports import SessionEnded
+from handlers.sessions import State
+
+PLACES = {
+    State.ANONYMOUS: "/sign-in",
+    State.IDENTIFIED: "/sign-in/account",
+    State.MFA_CODE_REQUIRED: "/sign-in/code",
+    State.MFA_SETUP_REQUIRED: "/mfa/setup",
+    State.SIGNED_IN: "/",
+}
+"""Where each state of a sign-in goes on."""
+
+
+_templates = Environment(
+    loader=FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_templates.filters["when"] = when
+_templates.globals["labels"] = LABELS
+_templates.filters["words"] = lambda name: str(name).replace("_", " ").capitalize()
+
+
+def page(asked: Asked, template: str, *, wrong: Wrong | None = None, status: int = 200, **context: object) -> Response:
+    """Return a page in its frame."""
+    notice, _ = _notice(asked)
+    account, session = asked.caller.account, asked.caller.session
+    signed_in = session is not None and session.state == State.SIGNED_IN
+    me = member(account) if account and signed_in else None
+    text = _templates.get_template(template).render(
+        **context,
+        static=STATIC,
+        wrong=wrong,
+        notice=notice,
+        me=account if signed_in else None,
+        sees_users=me is not None and may(me, Action.SEE_USERS),
+        mails=asked.watchword.settings.mail_pages,
+        csrf=csrf_token(session.handle, asked.s) if session else "",
+        ask_password=signed_in and asks_for_password(asked),
+        ask_code=signed_in and account is not None and mfa_of(account.account_id, asked.s)[0].factor is Factor.ACTIVE,
+        support=asked.watchword.settings.support_url,
+    )
+    answer = HTMLResponse(text, wrong.status if wrong else status, headers=wrong.headers if wrong else None)
+    if notice is not None:
+        set_cookie(asked.response, asked.watchword, "watchword-said", "", max_age=0)
+    return _with_cookies(asked, answer)
+
+
+def go(asked: Asked, path: str, said: str | None = None, position: int = 0) -> Response:
+    """Lead to a page, which will say what has happened, and wait for it."""
+    if said is not None:
+        set_cookie(asked.response, asked.watchword, "watchword-said", f"{said}.{position}", max_age=60)
+    return _with_cookies(asked, RedirectResponse(path, 303))
+
+
+def _with_cookies(asked: Asked, answer: Response) -> Response:
+    for name, value in asked.response.headers.items():
+        if name in {"set-cookie", "clear-site-data"}:
+            answer.headers.append(name, value)
+    return answer
+
+
+def _notice(asked: Asked) -> tuple[Notice | None, int]:
+    cookie = one_cookie(asked.request, cookie_name(asked.watchword, "watchword-said")) or ""
+    name, _, position = cookie.partition(".")
+    return SAID.get(name), int(position) if position.isdecimal() and len(position) < 19 else 0  # noqa: PLR2004 bigint
+
+
+def seen_position(asked: Asked) -> int | None:
+    """Return the position of the command that led to this page: a query waits for it. A made-up one waits for nothing."""
+    position = _notice(asked)[1]
+    return position if 0 < position <= asked.s.store.last_position() else None
+
+
+def sign_out_here(asked: Asked) -> None:
+    """Take the session cookie back."""
+    clear_cookie(asked.response, asked.watchword)
+    asked.caller = replace(asked.caller, session=None, account=None, token_hash=None)
+
+
+def of_error(request: Request, error: Exception, answer: JSONResponse) -> Response:
+    """Return a page for an error that no form holds; who only looks is led to where the sign-in goes on."""
+    asked: Asked | None = getattr(request.state, "asked", None)
+    here = request.url.path
+    if isinstance(error, SessionEnded | NotYet) and (request.method in SAFE_METHODS or here == PLACES[State.ANONYMOUS]):
+        state = (
+            State(str(error.because.get("state", State.ANONYMOUS))) if isinstance(error, NotYet) else State.ANONYMOUS
+        )
+        response: Response = RedirectResponse(PLACES[state], 303)
+        said = None if here == "/" or state is not State.ANONYMOUS else "session_ended"
+        if said and request.method not in SAFE_METHODS:
+            said = "form_too_old"
+        if said and one_cookie(request, cookie_name(request.app.state.watchword, "watchword-said")) is None:
+            set_cookie(response, request.app.state.watchword, "watchword-said", f"{said}.0", max_age=60)
+        return response
+    said_to_people = json.loads(bytes(answer.body))
+    text = _templates.get_template("error.html").render(
+        static=STATIC,
+        status=answer.status_code,
+        heading=said_to_people["title"],
+        detail=said_to_people["detail"],
+        errors=said_to_people.get("errors", []),
+        notice=None,
+        wrong=None,
+        me=None,
+        mails=False,
+    )
+    headers = {k: v for k, v in answer.headers.items() if k in {"retry-after", "allow"}}
+    page_answer = HTMLResponse(text, answer.status_code, headers=headers)
+    return _with_cookies(asked, page_answer) if asked is not None else page_answer
