@@ -6,10 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from fastapi.exceptions import RequestValidationError
-
 from api.doors import Asked
-from projections import partner_policy, user_status
+from api.past import Moment, bad
+from projections import partner_policy, status_history, user_status
 
 VIEWS = (user_status.NAME, partner_policy.NAME)
 Sort = Literal["name", "-name", "email", "-email"]
@@ -27,6 +26,8 @@ class Wanted:
     sort: Sort = "name"
     cursor: str | None = None
     limit: int = 50
+    moment: Moment | None = None
+    """None: as it stands now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +40,10 @@ class Listed:
     lag_ms: int
 
 
-def bad(place: str, field: str, message: str) -> RequestValidationError:
-    """Return the error for a parameter that makes no sense."""
-    return RequestValidationError([{"loc": (place, field), "msg": message, "type": "value_error", "input": None}])
-
-
 def listed(wanted: Wanted, min_position: int | None, asked: Asked) -> Listed:
     """Return the page. Whoever calls has checked that the caller may see it."""
     about = f"{wanted.partner_id}|{wanted.sort}"
+    views = (status_history.NAME,) if wanted.moment else (*VIEWS, "mail_state")
     chosen = user_status.Filter(
         partner_id=wanted.partner_id,
         mfa_status=wanted.mfa_status,
@@ -57,8 +54,9 @@ def listed(wanted: Wanted, min_position: int | None, asked: Asked) -> Listed:
         descending=wanted.sort.startswith("-"),
         after=_after(wanted.cursor, about, asked),
         limit=wanted.limit + 1,
+        as_of=wanted.moment.position if wanted.moment else None,
     )
-    position, lag = asked.wait(min_position, *VIEWS, "mail_state")
+    position, lag = asked.wait(min_position, *views)
     with asked.watchword.database.connection() as connection:
         rows = user_status.page(connection, chosen)
     more = len(rows) > wanted.limit

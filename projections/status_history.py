@@ -62,13 +62,17 @@ _ADOPTION = f"""
     WITH opened AS (
         SELECT n.*, (n.from_at AT TIME ZONE 'UTC')::date AS day, 1 AS sign
         FROM unnest(%(accounts)s::text[], %(positions)s::bigint[]) AS given (account_id, position)
-        JOIN status_interval n ON n.account_id = given.account_id AND n.from_position = given.position
+        CROSS JOIN LATERAL (SELECT * FROM status_interval o
+            WHERE o.account_id = given.account_id AND o.from_position = given.position LIMIT 1) n
     ), sides AS ({_SIDES}), counted AS ({_COUNTED})
     INSERT INTO adoption AS a (partner_id, population, day, accounts, active, pending)
     SELECT partner_id, population, day, sum(accounts), sum(active), sum(pending) FROM counted GROUP BY 1, 2, 3
     ON CONFLICT (partner_id, population, day) DO UPDATE SET accounts = a.accounts + excluded.accounts,
         active = a.active + excluded.active, pending = a.pending + excluded.pending"""  # noqa: S608 our own words
-"""Adds what a page of facts changed in one write for each day: an import would write one row for each of its facts."""
+"""Adds what a page of facts changed, in one write for each day; an import would rewrite its row for each of its facts.
+
+``LIMIT 1`` keeps the spans looked up one by one: a shadow has no statistics, and would be read as a whole each time.
+"""
 
 
 def fold(cursor: Cursor[Any], envelopes: Iterable[Envelope]) -> None:
@@ -224,3 +228,26 @@ def position_at(connection: Connection[Any], read: Callable[[int, int], Sequence
                 return envelope.position - 1
         position = page[-1].position
     return position
+
+
+_REASONS = """
+    SELECT min(s.from_position) AS position FROM status_interval s
+    WHERE s.account_id = %(account)s AND s.partner_id = %(partner)s AND s.from_position <= %(position)s
+        AND s.from_position > coalesce((SELECT max(w.from_position) FROM status_interval w
+            WHERE w.account_id = s.account_id AND w.from_position <= %(position)s AND w.factor <> %(factor)s), 0)
+    UNION
+    SELECT min(p.from_position) FROM policy_interval p
+    WHERE p.partner_id = %(partner)s AND p.from_position <= %(position)s
+        AND p.from_position > coalesce((SELECT max(w.from_position) FROM policy_interval w
+            WHERE w.partner_id = p.partner_id AND w.from_position <= %(position)s AND w.{demand} <> %(demanded)s), 0)"""
+
+
+def reasons_at(
+    connection: Connection[Any], account: dict[str, Any], demands: dict[str, Any], position: int
+) -> list[int]:
+    """Return where the account's factor and the demand upon it became what they were at a position."""
+    demand = _DEMANDS[f.Population.PARTNER_USERS if account["organization_id"] is None else f.Population.ORGANIZATIONS]
+    values = {"account": account["account_id"], "partner": account["partner_id"], "position": position}
+    values |= {"factor": account["factor"], "demanded": demands[demand]}
+    rows = connection.execute(_REASONS.format(demand=demand), values).fetchall()  # one of our two column names
+    return sorted(row["position"] for row in rows if row["position"])

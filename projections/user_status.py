@@ -92,11 +92,14 @@ class Filter:
     """A position of the log: how the rows stood there, under the names of today; None: how they stand now."""
 
 
-FEW = 5000
+FEW = 10_000
 """So many matching rows are sorted by name; among more, the names are walked in order until the page is full."""
+_WHOLE_TRIGRAM = 3
+"""Shorter words are in no trigram index."""
 
+_WORDS = "(lower(n.name) LIKE %(words)s OR n.mail_key LIKE %(words)s)"
 _LIVE = "JOIN LATERAL (SELECT * FROM user_status WHERE account_id = n.account_id LIMIT 1) u ON true"
-_LIVE_FEW = "SELECT u.account_id FROM user_status u WHERE u.partner_id = %(partner)s AND {conditions} LIMIT {more}"
+_LIVE_FEW = "SELECT u.account_id FROM user_status u WHERE u.partner_id = %(partner)s AND {conditions}"
 _LIVE_REST = """
     JOIN partner_policy p ON p.partner_id = n.partner_id
     LEFT JOIN LATERAL (SELECT kind, state, settled_at, tries FROM mail_state WHERE account_id = n.account_id
@@ -106,9 +109,9 @@ _PAST = """
         WHERE account_id = n.account_id AND from_position <= %(as_of)s ORDER BY from_position DESC LIMIT 1) u ON true"""
 _PAST_FEW = """
     (SELECT u.account_id FROM status_interval u WHERE u.partner_id = %(partner)s AND {conditions}
-        AND u.from_position <= %(as_of)s AND u.to_position > %(as_of)s LIMIT {more}) UNION ALL
+        AND u.from_position <= %(as_of)s AND u.to_position > %(as_of)s LIMIT %(more)s) UNION ALL
     (SELECT u.account_id FROM status_interval u WHERE u.partner_id = %(partner)s AND {conditions}
-        AND u.from_position <= %(as_of)s AND u.to_position IS NULL LIMIT {more})"""
+        AND u.from_position <= %(as_of)s AND u.to_position IS NULL LIMIT %(more)s)"""
 _PAST_REST = """
     JOIN LATERAL (SELECT * FROM policy_interval WHERE partner_id = n.partner_id AND from_position <= %(as_of)s
         ORDER BY from_position DESC LIMIT 1) p ON true
@@ -135,20 +138,40 @@ def page(connection: Connection[Any], wanted: Filter) -> list[dict[str, Any]]:
 
 
 def _chosen(wanted: Filter, source: str, order: str) -> str:
-    """Return the tables in which the page's account ids are found, the last one named ``chosen``."""
+    """Return the tables in which the page's account ids are found, the last one named ``chosen``.
+
+    Each way to few rows is tried when the one before it led to many.
+    """
     of_status, of_person = _conditions(wanted)
+    conditions = ["n.partner_id = %(partner)s", *of_person, *of_status]
+    tables: list[str] = []
+    found: list[str] = []
+    many = "true"
+    for number, way in enumerate(_ways(wanted, of_status)):
+        few, count = f"few_{number}", f"(SELECT count(*) FROM few_{number})"  # noqa: S608 our own words
+        tables.append(f"{few} AS MATERIALIZED (SELECT account_id FROM ({way}) w WHERE {many} LIMIT %(more)s), ")  # noqa: S608 our own words
+        found.append(
+            _found(f"{few} JOIN person n USING (account_id) {source}", [*conditions, f"{count} <= {FEW}"], order)
+        )
+        many = f"{count} > {FEW}"
+        conditions.append(many)
+    found.append(_found(f"person n {source}", conditions, order))
+    return f"{''.join(tables)}chosen AS MATERIALIZED ({' UNION ALL '.join(found)})"
 
-    def found(start: str, *conditions: str) -> str:
-        where = " AND ".join(["n.partner_id = %(partner)s", *of_person, *of_status, *conditions])
-        return f"(SELECT n.account_id FROM {start} {source} WHERE {where} {order} LIMIT %(limit)s)"  # noqa: S608 our own words
 
-    indexed = wanted.mfa_status or (wanted.as_of is None and (wanted.organization_id or wanted.role))
-    if not indexed:
-        return f"chosen AS MATERIALIZED ({found('person n')})"
-    few = (_LIVE_FEW if wanted.as_of is None else _PAST_FEW).format(conditions=" AND ".join(of_status), more=FEW + 1)
-    sort = found("few JOIN person n USING (account_id)", f"(SELECT count(*) FROM few) <= {FEW}")
-    walk = found("person n", f"(SELECT count(*) FROM few) > {FEW}")
-    return f"few AS MATERIALIZED ({few}), chosen AS MATERIALIZED ({sort} UNION ALL {walk})"
+def _found(tables: str, conditions: list[str], order: str) -> str:
+    return f"(SELECT n.account_id FROM {tables} WHERE {' AND '.join(conditions)} {order} LIMIT %(limit)s)"  # noqa: S608 our own words
+
+
+def _ways(wanted: Filter, of_status: list[str]) -> list[str]:
+    """Return what an index can tell of the accounts that match."""
+    ways = []
+    if wanted.mfa_status or wanted.role or (wanted.organization_id and wanted.as_of is None):
+        way = _LIVE_FEW if wanted.as_of is None else _PAST_FEW
+        ways.append(way.format(conditions=" AND ".join(of_status)))
+    if wanted.words and len(wanted.words) >= _WHOLE_TRIGRAM:
+        ways.append(f"SELECT n.account_id FROM person n WHERE n.partner_id = %(partner)s AND {_WORDS}")  # noqa: S608 our own words
+    return ways
 
 
 def _key(wanted: Filter) -> str:
@@ -165,7 +188,7 @@ def _conditions(wanted: Filter) -> tuple[list[str], list[str]]:
     if wanted.role is not None:
         of_status.append("u.role = %(role)s")
     if wanted.words:
-        of_person.append("(lower(n.name) LIKE %(words)s OR n.mail_key LIKE %(words)s)")
+        of_person.append(_WORDS)
     if wanted.after is not None:
         than = "<" if wanted.descending else ">"
         of_person.append(f'({_key(wanted)} COLLATE "C", n.account_id) {than} (%(after_key)s, %(after_id)s)')
@@ -183,6 +206,7 @@ def _values(wanted: Filter) -> dict[str, object]:
         "after_key": after_key,
         "after_id": after_id,
         "limit": wanted.limit,
+        "more": FEW + 1,
         "as_of": wanted.as_of,
     }
 
@@ -198,16 +222,15 @@ def sums(connection: Connection[Any], partner_id: str) -> list[dict[str, Any]]:
     return connection.execute(query, (partner_id,)).fetchall()
 
 
-def overdue(connection: Connection[Any], partner_id: str, limit: int) -> list[dict[str, Any]]:
-    """Return those who have to use MFA and have no active authenticator, the longest waiting first."""
+def overdue(connection: Connection[Any], partner_id: str, *, partner_users: bool, limit: int) -> list[dict[str, Any]]:
+    """Return those of one population who have no active authenticator, the longest waiting first."""
     query = """
         SELECT u.account_id, coalesce(n.name, '') AS name, u.role, o.name AS organization_name, u.since
-        FROM user_status u JOIN partner_policy p USING (partner_id) LEFT JOIN person n USING (account_id)
+        FROM user_status u LEFT JOIN person n USING (account_id)
             LEFT JOIN organization_access o ON o.organization_id = u.organization_id
-        WHERE u.partner_id = %s AND u.factor <> 'active' AND u.account_state = 'open'
-            AND CASE WHEN u.organization_id IS NULL THEN p.enforce_partner_users ELSE p.enforce_organizations END
+        WHERE u.partner_id = %s AND (u.organization_id IS NULL) = %s AND u.factor <> 'active' AND u.account_state = 'open'
         ORDER BY u.since, u.account_id LIMIT %s"""
-    return connection.execute(query, (partner_id, limit)).fetchall()
+    return connection.execute(query, (partner_id, partner_users, limit)).fetchall()
 
 
 def organizations(connection: Connection[Any], partner_id: str, limit: int) -> list[tuple[str, str]]:

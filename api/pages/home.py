@@ -47,12 +47,18 @@ def dashboard(asked: Annotated[Asked, Depends(Admit(SIGNED_IN))]) -> Response:
     today = asked.caller.at.date()
     with asked.watchword.database.connection() as connection:
         days = status_history.adoption_of(connection, account.partner_id, today)
-        late = user_status.overdue(connection, account.partner_id, OVERDUE)
-        demands = partner_policy.of_partner(connection, account.partner_id) or {}
-    sums = _sums(days, demands)
+        sums = _sums(days, partner_policy.of_partner(connection, account.partner_id) or {})
+        late = [
+            row
+            for each in sums
+            if each.required
+            for row in user_status.overdue(
+                connection, account.partner_id, partner_users=each.name == "partner_users", limit=OVERDUE
+            )
+        ]
     context |= {
         "sums": sums,
-        "late": late,
+        "late": sorted(late, key=lambda row: (row["since"], row["account_id"]))[:OVERDUE],
         "late_count": sum(each.accounts - each.active for each in sums if each.required),
         "curves": curves(days, today),
         "days": DAYS,

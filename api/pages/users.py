@@ -1,5 +1,6 @@
 """User Management: who has MFA, who has not, and the reset of another's."""
 
+import re
 from typing import Annotated, Any, cast, get_args
 from urllib.parse import urlencode
 
@@ -9,21 +10,24 @@ from fastapi.responses import Response
 from api.doors import SIGNED_IN, Admit, Asked
 from api.frame.forms import Wrong, command, stepped_up, tried
 from api.frame.page import go, page, seen_position
-from api.listing import Sort, Wanted, bad, listed
+from api.listing import Sort, Wanted, listed
+from api.past import bad, moment_of
 from domain.facts import PartnerType, Role
 from domain.kernel import Refused
 from domain.permissions import Action, AnotherTenant, Member, check_reset, may
 from handlers import policy, reset
 from handlers.callers import member
 from handlers.shapes import Id
-from projections import user_status
+from projections import status_history, user_status
 
 router = APIRouter()
 PATH = "/user-management"
 ROWS = 50
 ORGANIZATIONS_IN_A_MENU = 200
 """A partner with more organizations gets a field for the id instead of a menu."""
-_KEPT = ("q", "mfa_status", "role", "organization", "sort", "cursor")
+_KEPT = ("q", "mfa_status", "role", "organization", "sort", "cursor", "as_of")
+_LOCAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")
+"""What a date field sends: an instant without a zone, which is UTC here."""
 
 
 @router.get(PATH)
@@ -57,6 +61,7 @@ def _wanted(asked: Asked, partner_id: str) -> Wanted:
         sort=cast("Sort", given["sort"] or "name"),
         cursor=given["cursor"] or None,
         limit=ROWS,
+        moment=moment_of(f"{given['as_of']}Z" if _LOCAL.fullmatch(given["as_of"]) else given["as_of"], asked),
     )
 
 
@@ -68,6 +73,8 @@ def _show(asked: Asked, wrong: Wrong | None = None, asks_about: str = "") -> Res
     found = listed(wanted, seen_position(asked), asked)
     with asked.watchword.database.connection() as connection:
         organizations = user_status.organizations(connection, partner_id, ORGANIZATIONS_IN_A_MENU + 1)
+        at = wanted.moment.position if wanted.moment else found.position
+        demands = status_history.policy_at(connection, partner_id, at)
     me = member(account)
     given = asked.request.query_params
     about = asks_about or (given.get("account", "") if given.get("ask") == "reset" else "")
@@ -76,13 +83,16 @@ def _show(asked: Asked, wrong: Wrong | None = None, asks_about: str = "") -> Res
         "users/list.html",
         wrong=wrong,
         rows=[{**row, "not_resettable": _not_resettable(me, row)} for row in found.rows],
-        may_reset=may(me, Action.RESET_USER),
+        may_reset=may(me, Action.RESET_USER) and wanted.moment is None,
+        demands=demands,
         partner=account.partner_name,
         wanted=wanted,
         roles=list(Role),
         organizations=organizations if len(organizations) <= ORGANIZATIONS_IN_A_MENU else None,
         target=_target(asked, about) if about else None,
         here=_kept(asked),
+        today=_kept(asked, cursor="", as_of=""),
+        latest=asked.caller.at.strftime("%Y-%m-%dT%H:%M"),
         first=_kept(asked, cursor="") if wanted.cursor else "",
         following=_kept(asked, cursor=found.next_cursor) if found.next_cursor else "",
         linked=lambda **changed: _kept(asked, **changed),

@@ -5,12 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from api.doors import SIGNED_IN, Admit, Asked
-from api.rest.answers import AccountAnswer, AccountMfaAnswer, PositionAnswer
-from domain.facts import Factor
+from api.past import FOR_EVER, AsOf, because, moment_of, required_under
+from api.rest.answers import AccountAnswer, AccountMfaAnswer, MinPosition, PositionAnswer
 from domain.permissions import Action, AnotherTenant
 from handlers import policy, reset
-from handlers.callers import mfa_of, needed_of
 from handlers.shapes import Id
+from projections import status_history
 
 router = APIRouter(tags=["accounts"])
 
@@ -34,23 +34,37 @@ def repeat_reset_mail(
 
 
 @router.get("/accounts/{account_id}/mfa")
-def read_mfa(account_id: Id, asked: Annotated[Asked, Depends(Admit(SIGNED_IN, service="read"))]) -> AccountMfaAnswer:
-    """Return how it stands with a person's MFA, and by which rule and policy version it is required or not."""
+def read_mfa(
+    account_id: Id,
+    asked: Annotated[Asked, Depends(Admit(SIGNED_IN, service="read"))],
+    as_of: AsOf = None,
+    min_position: MinPosition = None,
+) -> AccountMfaAnswer:
+    """Return how it stands or stood with a person's MFA, by which rule it is required or not, and the facts behind that."""
     account = asked.s.people.account(account_id)
     policy.allowed(account.partner_id if account else "", Action.SEE_USERS, asked.caller, asked.s)
-    if account is None:
-        raise AnotherTenant
-    position = asked.s.store.last_position()
-    mfa, needed = mfa_of(account_id, asked.s)[0], needed_of(account, asked.s)[0]
-    locked = mfa.guesses.locked_until
+    moment = moment_of(as_of, asked)
+    position, lag = asked.wait(min_position or asked.s.store.last_position(), status_history.NAME)
+    at = moment.position if moment else position
+    with asked.watchword.database.connection() as connection:
+        found = status_history.status_at(connection, account.partner_id, account_id, at) if account else None
+        demands = status_history.policy_at(connection, account.partner_id, at) if account else None
+        if account is None or found is None or demands is None:
+            raise AnotherTenant
+        reasons = status_history.reasons_at(connection, found, demands, at)
+    needed = required_under(demands, found["organization_id"])
+    locked, seen_at = found["locked_until"], asked.caller.at
     return AccountMfaAnswer(
+        as_of=moment.position if moment else None,
         account=AccountAnswer.of(account),
-        mfa_status="Active" if mfa.factor is Factor.ACTIVE else "Inactive",
-        factor=mfa.factor.value,
+        mfa_status="Active" if found["factor"] == "active" else "Inactive",
+        factor=found["factor"],
         required=needed.required,
         why=needed.why.value,
         policy_version=needed.policy_version,
-        locked_until=locked if locked and locked > asked.caller.at else None,
-        needs_reset=mfa.guesses.dead,
-        position=asked.at(position),
+        because=because(asked, reasons),
+        locked_until=locked if locked and (moment or locked > seen_at) and locked.year < FOR_EVER else None,
+        needs_reset=bool(locked and locked.year == FOR_EVER),
+        position=position,
+        lag_ms=lag,
     )

@@ -1,16 +1,20 @@
 """The shapes of what the JSON doors answer."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
 from pydantic import BaseModel, Field
 
 from api.doors import Asked, csrf_token
+from api.past import Because
 from api.problems import Problem
 from handlers.ports import AccountEntry, Session
 from handlers.sessions import State
 
+AsOfPosition = Annotated[
+    int | None, Field(description="The position of the log to which a question about the past led.")
+]
 MinPosition = Annotated[
     int | None, Query(ge=0, le=2**62, description="Wait until the view has come to this position of the log.")
 ]
@@ -102,6 +106,8 @@ class SetupAnswer(BaseModel):
 class PolicyAnswer(BaseModel):
     """What a partner demands."""
 
+    as_of: AsOfPosition = None
+
     partner_id: str
     enforce_partner_users: bool
     enforce_organizations: bool
@@ -143,6 +149,7 @@ class UserAnswer(BaseModel):
 class UsersAnswer(BaseModel):
     """One page of User Management."""
 
+    as_of: AsOfPosition = None
     items: list[UserAnswer]
     next_cursor: str | None
     position: int
@@ -160,19 +167,33 @@ class SumAnswer(BaseModel):
     required: bool
 
 
+class DayAnswer(BaseModel):
+    """How many accounts of one population stood where at the end of a day (UTC) on which that changed."""
+
+    day: date
+    population: str
+    accounts: int
+    active: int
+    pending: int
+
+
 class SummaryAnswer(BaseModel):
     """Adoption at one partner."""
 
+    as_of: AsOfPosition = None
     partner_id: str
     populations: list[SumAnswer]
+    adoption: list[DayAnswer]
     position: int
     lag_ms: int
 
 
 class AccountMfaAnswer(BaseModel):
-    """How it stands with another's MFA, and why."""
+    """How it stands with another's MFA, and why. The names are those of today."""
 
+    as_of: AsOfPosition = None
     account: AccountAnswer
+    because: list[Because] = Field(description="The newest facts behind requirement and status.")
     mfa_status: Literal["Active", "Inactive"]
     factor: Literal["none", "pending", "active"]
     required: bool
@@ -181,6 +202,7 @@ class AccountMfaAnswer(BaseModel):
     locked_until: datetime | None
     needs_reset: bool
     position: int
+    lag_ms: int = 0
 
 
 class HistoryItem(BaseModel):

@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Header, Query
 
 from api.doors import SIGNED_IN, Admit, Asked
-from api.listing import VIEWS, Sort, Wanted, bad, listed
+from api.listing import VIEWS, Sort, Wanted, listed
+from api.past import AsOf, bad, moment_of
 from api.rest.answers import (
+    DayAnswer,
     MailAnswer,
     MinPosition,
     PolicyAnswer,
@@ -21,7 +23,7 @@ from domain.permissions import Action, AnotherTenant
 from handlers import policy
 from handlers.callers import policy_of
 from handlers.shapes import Id
-from projections import partner_policy, user_status
+from projections import partner_policy, status_history
 
 router = APIRouter(tags=["partners"])
 
@@ -30,15 +32,22 @@ router = APIRouter(tags=["partners"])
 def read_policy(
     partner_id: Id,
     asked: Annotated[Asked, Depends(Admit(SIGNED_IN, service="read"))],
+    as_of: AsOf = None,
     min_position: MinPosition = None,
 ) -> PolicyAnswer:
     """Return what the partner demands; its version is the ETag."""
     policy.allowed(partner_id, Action.SEE_POLICY, asked.caller, asked.s)
-    position, lag = asked.wait(min_position, partner_policy.NAME)
+    moment = moment_of(as_of, asked)
+    position, lag = asked.wait(min_position, status_history.NAME if moment else partner_policy.NAME)
     with asked.watchword.database.connection() as connection:
-        found = partner_policy.of_partner(connection, partner_id)
+        if moment:
+            found = status_history.policy_at(connection, partner_id, moment.position)
+        else:
+            found = partner_policy.of_partner(connection, partner_id)
     if found is None:
         raise AnotherTenant
+    if moment:
+        return PolicyAnswer.model_validate({**found, "as_of": moment.position, "position": position, "lag_ms": lag})
     asked.response.headers["ETag"] = f'"{found["version"]}"'
     return PolicyAnswer(**found, position=position, lag_ms=lag)
 
@@ -88,13 +97,16 @@ def read_users(
     sort: Sort = "name",
     cursor: Annotated[str | None, Query(max_length=2000)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    as_of: AsOf = None,
     min_position: MinPosition = None,
 ) -> UsersAnswer:
     """Return one page of the partner's users and its organizations' users, with the MFA Status column."""
     policy.allowed(partner_id, Action.SEE_USERS, asked.caller, asked.s)
-    wanted = Wanted(partner_id, mfa_status, organization, role, q, sort, cursor, limit)
+    moment = moment_of(as_of, asked)
+    wanted = Wanted(partner_id, mfa_status, organization, role, q, sort, cursor, limit, moment)
     found = listed(wanted, min_position, asked)
     return UsersAnswer(
+        as_of=moment.position if moment else None,
         items=[_user(row) for row in found.rows],
         next_cursor=found.next_cursor,
         position=found.position,
@@ -116,17 +128,26 @@ def _user(row: dict[str, Any]) -> UserAnswer:
 def read_summary(
     partner_id: Id,
     asked: Annotated[Asked, Depends(Admit(SIGNED_IN, service="read"))],
+    as_of: AsOf = None,
     min_position: MinPosition = None,
 ) -> SummaryAnswer:
-    """Return how many accounts of the partner are active, pending or without MFA."""
+    """Return how many accounts of the partner are active, pending or without MFA, and how that grew."""
     policy.allowed(partner_id, Action.SEE_USERS, asked.caller, asked.s)
-    position, lag = asked.wait(min_position, *VIEWS)
+    moment = moment_of(as_of, asked)
+    position, lag = asked.wait(min_position, *VIEWS, status_history.NAME)
+    at = moment.position if moment else None
     with asked.watchword.database.connection() as connection:
-        rows = user_status.sums(connection, partner_id)
-    populations = []
-    for name in ("partner_users", "organizations"):
-        found = {row["factor"]: row["accounts"] for row in rows if row["population"] == name}
-        required = any(row["required"] for row in rows if row["population"] == name)
-        counts = {factor: found.get(factor, 0) for factor in ("active", "pending", "none")}
-        populations.append(SumAnswer(population=name, accounts=sum(counts.values()), required=required, **counts))
-    return SummaryAnswer(partner_id=partner_id, populations=populations, position=position, lag_ms=lag)
+        rows = status_history.sums(connection, partner_id, at)
+        demands = status_history.policy_at(connection, partner_id, position if at is None else at) or {}
+        days = status_history.adoption_of(connection, partner_id, moment.day_before(asked) if moment else None)
+    for row in rows:
+        row["none"] = row["accounts"] - row["active"] - row["pending"]
+        row["required"] = demands.get(f"enforce_{row['population']}", False)
+    return SummaryAnswer(
+        as_of=at,
+        partner_id=partner_id,
+        populations=[SumAnswer(**row) for row in rows],
+        adoption=[DayAnswer(**day) for day in days],
+        position=position,
+        lag_ms=lag,
+    )

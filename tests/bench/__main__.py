@@ -5,23 +5,36 @@ import json
 import tempfile
 from pathlib import Path
 
+from tests.bench import pages
 from tests.bench.importing import Measured, measure
 
 ACCOUNTS = 100_000
+USERS = 1_000_000
 
 
 def main() -> None:
     """Measure, print, keep."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--accounts", type=int, default=ACCOUNTS)
+    parser.add_argument("--users", type=int, default=USERS, help="of one partner, for the pages")
+    parser.add_argument("--only", choices=("import", "pages"))
     parser.add_argument("--json", type=Path, default=Path(".data") / "bench.json")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
-        print("Starting a PostgreSQL of its own, with fsync")
-        results = measure(Path(folder), asked.accounts)
-    print(table(results))
+    content: list[dict[str, object]] = []
+    print("Starting a PostgreSQL of its own for each, with fsync")
+    if asked.only != "pages":
+        with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
+            results = measure(Path(folder), asked.accounts)
+        print(table(results))
+        content += [{**vars(each), "ratio": each.ratio} for each in results]
+    if asked.only != "import":
+        with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
+            answered = pages.measure(Path(folder), asked.users)
+        print(pages.table(answered))
+        content += [
+            {"what": each.what, "p50": each.at(50), "p99": each.at(99), "bytes": each.size} for each in answered
+        ]
     asked.json.parent.mkdir(parents=True, exist_ok=True)
-    content = [{**vars(each), "ratio": each.ratio} for each in results]
     asked.json.write_text(json.dumps(content, indent=2) + "\n")
     print(f"the same as JSON: {asked.json}")
 

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from api import bootstrap
 from api.embedded.catcher import MailCatcher
@@ -23,14 +23,17 @@ class PostOffice:
     read_up_to: int = 0
     known: set[str] = field(default_factory=set)
 
-    def deliver(self) -> list[CaughtMail]:
-        """Let the notification process work through what happened, and return the mails that came of it."""
+    def deliver(self, smtp_url: str | None = None) -> list[CaughtMail]:
+        """Let the notification process work through what happened, and return the mails that came of it.
+
+        Another SMTP server than the catcher may be named, such as one that does not answer.
+        """
         w = self.portal.watchword
         while page := w.store.read(self.read_up_to, 500):
             for envelope in page:
                 notices.react(envelope, w.sockets, w.queue)
             self.read_up_to = page[-1].position
-        mailer = bootstrap.mailer(w.settings)
+        mailer = bootstrap.mailer(replace(w.settings, smtp_url=smtp_url or self.catcher.url))
 
         async def send_all() -> None:
             while await notices.send_next(w.sockets, w.queue, mailer):

@@ -62,8 +62,7 @@ class Watch:
             self.refused.add(response.url.partition("#")[0])
 
     def _failed(self, request: Request) -> None:
-        left = request.is_navigation_request() and request.failure == "net::ERR_ABORTED"
-        if not left:  # a navigation is given up when the next one begins, or when it becomes a download
+        if request.failure != "net::ERR_ABORTED":  # which is how a request ends whose page is left
             self.others.append(f"failed: {request.method} {request.url}: {request.failure}")
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import psycopg
@@ -224,6 +224,11 @@ def test_an_account_at_a_position_is_what_a_fold_of_the_log_up_to_there_gives(pa
             assert status_history.status_at(past.connection, "p-else", account, position) is None
 
 
+def test_organizations_are_those_of_the_partner_by_name(past: Past) -> None:
+    assert user_status.organizations(past.connection, "p-1", 5) == [("o-1", "O-1"), ("o-2", "O-2")]
+    assert user_status.organizations(past.connection, "p-1", 1) == [("o-1", "O-1")]
+
+
 def test_spans_follow_each_other_without_a_gap_and_each_differs_from_the_one_before(past: Past) -> None:
     query = "SELECT * FROM status_interval ORDER BY account_id, from_position"
     spans = past.connection.execute(query).fetchall()
@@ -283,6 +288,33 @@ def test_the_page_at_the_last_position_is_the_page_of_now(past: Past) -> None:
         assert [list(row) for row in now] == [list(row) for row in then], "the same columns in the same order"
         assert any(row["last_verified_at"] for row in now)
         assert [{**row, "last_verified_at": None} for row in now] == then
+
+
+@pytest.mark.parametrize("few", [0, 2, 10_000])
+def test_a_filter_leaves_out_what_does_not_match_on_whichever_way_it_is_found(
+    past: Past, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(user_status, "FEW", few)
+    last = past.log[-1].position
+    wishes: list[dict[str, Any]] = [
+        {},
+        {"mfa_status": "Active"},
+        {"mfa_status": "Inactive"},
+        {"organization_id": "o-1"},
+    ]
+    wishes += [{"role": "owner"}, {"role": "end_user", "mfa_status": "Active"}]
+    for wish, words, by_address, as_of in product(
+        wishes, (None, "a-0", "a-03"), (False, True), (None, last, last // 2)
+    ):
+        asked = user_status.Filter("p-1", by_address=by_address, as_of=as_of, limit=3)
+        every = pages(past.connection, asked)
+        found = pages(past.connection, replace(asked, words=words, **wish))
+        assert found == [row for row in every if matches(row, wish, words)], (wish, words, as_of)
+
+
+def matches(row: dict[str, Any], wish: dict[str, Any], words: str | None) -> bool:
+    named = {**row, "organization_id": row["organization"]}
+    return all(named[name] == value for name, value in wish.items()) and (words is None or words in row["name"])
 
 
 def test_counts_now_and_at_a_position_are_what_counting_gives(past: Past) -> None:

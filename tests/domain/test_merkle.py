@@ -212,6 +212,13 @@ def test_a_proof_for_a_tree_of_another_height_proves_nothing(number: int, size: 
         check_consistency(old, size, tree(LEAVES[:old]), root, proof)
 
 
+def test_a_leaf_is_not_proved_under_another_number_in_a_smaller_tree() -> None:
+    kept = Kept(LEAVES)
+    proof = inclusion_proof(1, 2, kept.fetch)
+    with pytest.raises(NotProved):
+        check_inclusion(leaf_hash(LEAVES[1]), 0, 1, proof, tree(LEAVES[:2]))
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 1000, 1023, 1024, 1025, 4097])
 def test_a_proof_reads_few_nodes(size: int) -> None:
     """At most two for each level of the tree."""

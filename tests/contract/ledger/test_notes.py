@@ -65,6 +65,26 @@ def test_a_note_has_one_spelling(full: Book) -> None:
     assert [each for each in same if notes.read(each.decode())] == [content]
 
 
+def test_our_key_does_not_make_a_checkpoint_of_every_text(full: Book) -> None:
+    notes, key = full.ledger().notes, NoteKey(full.folder / "keys" / "ledger.key")
+    root = "A" * 43 + "="
+    assert notes.read(key.sign(f"{notes.origin}\n5\n{root}\n"))
+    others = (
+        "other\n5\n{root}",
+        "{origin}\n05\n{root}",
+        "{origin}\n5\n{root}\nmore",
+        "{origin}\n5",
+        "{origin}\n-\n{root}",
+    )
+    for other in others:
+        assert notes.read(key.sign(other.format(origin=notes.origin, root=root) + "\n")) is None
+
+
+def test_a_file_without_its_last_line_end_was_changed(full: Book) -> None:
+    full.file.write_bytes(full.file.read_bytes()[:-1])
+    assert full.check().findings["line"].line == 25
+
+
 def test_a_file_that_was_changed_does_not_hide_that_the_database_was(full: Book) -> None:
     full.file.write_bytes(full.file.read_bytes().replace(b"\n9\n", b"\n8\n"))
     full.own("DELETE FROM stored_events", "DELETE FROM ledger_leaf", "DELETE FROM ledger_checkpoint")

@@ -18,6 +18,7 @@ CREATE TABLE status_interval (
 );
 CREATE UNIQUE INDEX ON status_interval (account_id) WHERE to_position IS NULL;
 CREATE INDEX ON status_interval (partner_id, ((from_at AT TIME ZONE 'UTC')::date), from_position);
+CREATE INDEX ON status_interval (partner_id, factor, to_position) INCLUDE (from_position, account_id, role);
 CREATE TABLE policy_interval (
     partner_id            text NOT NULL,
     enforce_partner_users boolean NOT NULL,
@@ -51,3 +52,11 @@ CREATE TABLE log_minute (
     first_position bigint NOT NULL
 );
 CREATE INDEX ON log_minute (first_position);
+
+-- For pages of one organization or one role of a large partner.
+CREATE INDEX ON user_status (partner_id, organization_id, account_id);
+CREATE INDEX ON user_status (partner_id, role, account_id);
+
+-- Who of one population waits longest without an active authenticator.
+CREATE INDEX user_status_waiting ON user_status (partner_id, (organization_id IS NULL), since, account_id)
+    WHERE factor <> 'active' AND account_state = 'open';
