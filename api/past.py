@@ -9,6 +9,7 @@ from fastapi import Query
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 
+from api.bootstrap import Watchword
 from api.doors import Asked
 from api.words import sentence
 from domain.facts import Population
@@ -46,33 +47,46 @@ def bad(place: str, field: str, message: str) -> RequestValidationError:
     return RequestValidationError([{"loc": (place, field), "msg": message, "type": "value_error", "input": None}])
 
 
-def moment_of(as_of: str | None, asked: Asked, field: str = "as_of") -> Moment | None:
+def moment_of(as_of: str | None, asked: Asked, field: str = "as_of", *, begins: bool = False) -> Moment | None:
     """Return the moment that is meant, once the history has come that far; None for now."""
     text = (as_of or "").strip()
-    if not text:
+    position = position_of(text, asked.watchword, asked.caller.at, field, begins=begins)
+    if position is None:
         return None
-    last = asked.s.store.last_position()
-    if text.isascii() and text.isdecimal() and len(text) < 19:  # noqa: PLR2004 bigint
-        if int(text) > last:
-            raise bad("query", field, f"the log has {last} positions so far: ask for one of them")
-        position = int(text)
-    else:
-        instant = _instant(text, field)
-        if instant > asked.caller.at:
-            raise bad("query", field, "this moment is not over yet: ask for one that is")
-        with asked.watchword.database.connection() as connection:
-            position = status_history.position_at(connection, asked.s.store.read, instant)
     asked.wait(position, status_history.NAME)
     return Moment(position, text)
 
 
-def _instant(text: str, field: str) -> datetime:
+def position_of(text: str, watchword: Watchword, now: datetime, field: str, *, begins: bool = False) -> int | None:
+    """Return the position that is meant, None for now.
+
+    A day means its end; where a span begins with it (``begins``), it means the moment before its first. A span may
+    end in the future, which means now.
+    """
+    if not text:
+        return None
+    last = watchword.store.last_position()
+    if text.isascii() and text.isdecimal() and len(text) < 19:  # noqa: PLR2004 bigint
+        if int(text) > last:
+            raise bad("query", field, f"the log has {last} positions so far: ask for one of them")
+        return int(text)
+    instant = _instant(text, field, begins=begins)
+    if instant > now and field == "to":
+        return None
+    if instant > now:
+        raise bad("query", field, "this moment is not over yet: ask for one that is")
+    with watchword.database.connection() as connection:
+        return status_history.position_at(connection, watchword.store.read, instant)
+
+
+def _instant(text: str, field: str, *, begins: bool) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
         raise bad("query", field, "give a position, an instant such as 2026-11-01T12:00:00Z, or a day") from None
     if len(text) == len("2026-11-01"):
-        return datetime.combine(found.date(), time.max, UTC)
+        day = datetime.combine(found.date(), time.min, UTC)
+        return day - _TICK if begins else day + timedelta(days=1) - _TICK
     if found.tzinfo is None:
         raise bad("query", field, "say the instant's zone, such as Z for UTC")
     return found.astimezone(UTC)
@@ -87,6 +101,7 @@ class Because(BaseModel):
     what: str = Field(examples=["MFA enforced for all partner users"])
 
 
+_TICK = timedelta(microseconds=1)
 FOR_EVER = 9999
 """The year that stands for a lock which only a reset ends."""
 
@@ -97,9 +112,9 @@ def required_under(demands: dict[str, Any], organization_id: str | None) -> Requ
     return requirement(PartnerPolicy(enforced, demands["version"]), population_of(organization_id))
 
 
-def because(asked: Asked, positions: Sequence[int]) -> list[Because]:
+def because(watchword: Watchword, positions: Sequence[int]) -> list[Because]:
     """Return the facts at these positions, in words."""
-    found = [envelope for position in positions for envelope in asked.s.store.read(position - 1, 1)]
+    found = watchword.store.at(positions)
     return [
         Because(position=each.position, topic=each.fact.TOPIC, at=each.at, what=sentence(each.fact)) for each in found
     ]

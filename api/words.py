@@ -70,6 +70,10 @@ def _policy(fact: Fact) -> str:
             return f"Signed out: {_POPULATIONS[fact.population]}"
         case f.AttemptRefused():
             return f"Refused: {fact.action.replace('_', ' ')} ({fact.reason.replace('_', ' ')})"
+        case f.AuditRead():
+            return f"Looked at records ({fact.what.replace('_', ' ')})"
+        case f.AuditExported():
+            return f"Exported {fact.facts} facts as {fact.format}"
         case f.SignInLocked():
             return "Sign-in from unknown devices locked after too many wrong passwords"
         case f.SignInUnlocked():

@@ -310,6 +310,31 @@ class AttemptRefused(Fact):
     """Whom it would have touched."""
 
 
+# ── Who looked ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class AuditRead(Fact):
+    """Somebody looked at what is recorded about a partner and its people; kept once a minute for each kind of look."""
+
+    TOPIC = "audit.read"
+    what: str
+    """The action of the table of rights, such as ``see_audit``."""
+
+
+class AuditExported(Fact):
+    """What is recorded about a partner was written into files and handed over."""
+
+    TOPIC = "audit.exported"
+    format: str
+    after: int
+    """Positions after this one."""
+    until: int
+    """Positions up to this one."""
+    facts: int
+    manifest_sha256: str
+    """Of the signed list of the files, in hexadecimal."""
+
+
 # ── What people are told ────────────────────────────────────────────────────────────────────────────────────────────
 
 

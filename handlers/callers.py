@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
-from domain.facts import AttemptRefused, Role
+from domain.facts import AttemptRefused, AuditRead, Role
 from domain.kernel import Fact, Refused, replay
 from domain.partner_policy import PartnerPolicy
 from domain.partner_policy import evolve as evolve_policy
@@ -13,7 +13,7 @@ from domain.permissions import AnotherTenant, Member
 from domain.requirement import Requirement, population_of, requirement
 from domain.user_mfa import UserMFA
 from domain.user_mfa import evolve as evolve_mfa
-from handlers.limits import REFUSALS_RECORDED
+from handlers.limits import READS_RECORDED, REFUSALS_RECORDED
 from handlers.ports import (
     AccountEntry,
     Change,
@@ -177,5 +177,19 @@ def record_refusal(
     def append() -> int:
         version = len(s.store.history(stream))
         return s.store.append(Change(stream, version, [fact], tenant), origin=origin)
+
+    decided_again(append)
+
+
+def record_read(origin: Origin, s: Sockets, *, what: str, partner_id: str) -> None:
+    """Keep that somebody looked at a partner's records."""
+    if not s.throttle.reserve((READS_RECORDED, f"{origin.actor}|{what}|{partner_id}"), now=origin.at).admitted:
+        return
+    asked = replace(origin, command_id=s.chance.new_id(), fingerprint="")
+    stream = f"audit:{partner_id}"
+
+    def append() -> int:
+        version = s.store.load(stream, lambda count, _: count + 1, 0)[1]
+        return s.store.append(Change(stream, version, [AuditRead(what=what)], partner_id), origin=asked)
 
     decided_again(append)

@@ -33,3 +33,5 @@ SETUPS = Limit("setups", 20, _HOUR)
 """Shown keys of one account. Ours: enough for a clumsy afternoon, and the log does not swell."""
 REFUSALS_RECORDED = Limit("refusals_recorded", 60, _HOUR)
 """Refused attempts of one account that are kept as facts. Ours: a loop is seen, and the log does not swell."""
+READS_RECORDED = Limit("reads_recorded", 1, timedelta(minutes=1))
+"""Looks of one kind by one account that are kept as facts. Ours: who looked when is known to the minute."""

@@ -1,10 +1,10 @@
 """What a partner demands: read it, change it."""
 
-from domain.facts import Population
+from domain.facts import Population, Role
 from domain.kernel import Refused
 from domain.partner_policy import PartnerPolicy
 from domain.permissions import Action, check
-from handlers.callers import Caller, actor_at, decided_again, policy_of, record_refusal
+from handlers.callers import Caller, actor_at, decided_again, policy_of, record_read, record_refusal
 from handlers.ports import Change, Sockets
 from handlers.shapes import Command
 
@@ -43,10 +43,12 @@ def set_policy(
 
 
 def allowed(partner_id: str, action: Action, caller: Caller, s: Sockets) -> None:
-    """Refuse what the caller may not do at this partner, and keep what was asked in vain."""
+    """Refuse what the caller may not do at this partner, and keep what was asked in vain, and who looked into records."""
     try:
         check(actor_at(caller, partner_id, s), action, partner_id=partner_id)
     except Refused as refused:
         known = partner_id if s.people.partner_type(partner_id) else None
         record_refusal(caller, s, refused, action=action.value, partner_id=known, account_id=None)
         raise
+    if action is Action.SEE_AUDIT or (caller.account is not None and caller.account.role is Role.AUDITOR):
+        record_read(caller.origin(), s, what=action.value, partner_id=partner_id)

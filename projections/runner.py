@@ -14,7 +14,7 @@ from psycopg import Connection, Cursor, sql
 from psycopg.rows import dict_row
 
 from domain.kernel import Envelope
-from projections import mail_state, partner_policy, status_history, user_status
+from projections import audit_trail, mail_state, partner_policy, status_history, user_status
 
 Read = Callable[[int, int], Sequence[Envelope]]
 """Returns the next envelopes after a position, at most so many."""
@@ -36,7 +36,9 @@ class View(Protocol):
         """Bring the rows to where the facts have led."""
 
 
-VIEWS: dict[str, Any] = {view.NAME: view for view in (user_status, partner_policy, mail_state, status_history)}
+VIEWS: dict[str, Any] = {
+    view.NAME: view for view in (user_status, partner_policy, mail_state, status_history, audit_trail)
+}
 """Every view by its lasting name."""
 
 

@@ -53,6 +53,7 @@ def page(asked: Asked, template: str, *, wrong: Wrong | None = None, status: int
         notice=notice,
         me=account if signed_in else None,
         sees_users=me is not None and may(me, Action.SEE_USERS),
+        sees_audit=me is not None and may(me, Action.SEE_AUDIT),
         mails=asked.watchword.settings.mail_pages,
         csrf=csrf_token(session.handle, asked.s) if session else "",
         ask_password=signed_in and asks_for_password(asked),
@@ -123,6 +124,8 @@ def of_error(request: Request, error: Exception, answer: JSONResponse) -> Respon
         wrong=None,
         me=None,
         mails=False,
+        sees_users=False,
+        sees_audit=False,
     )
     headers = {k: v for k, v in answer.headers.items() if k in {"retry-after", "allow"}}
     page_answer = HTMLResponse(text, answer.status_code, headers=headers)

@@ -62,7 +62,7 @@ def read_mfa(
         required=needed.required,
         why=needed.why.value,
         policy_version=needed.policy_version,
-        because=because(asked, reasons),
+        because=because(asked.watchword, reasons),
         locked_until=locked if locked and (moment or locked > seen_at) and locked.year < FOR_EVER else None,
         needs_reset=bool(locked and locked.year == FOR_EVER),
         position=position,

@@ -6,6 +6,7 @@ from typing import Annotated
 import segno
 from fastapi import APIRouter, Depends
 
+from api.auditing import SECRET_NAMES
 from api.doors import ANYBODY, SETTING_UP, SIGNED_IN, Admit, Asked, clear_cookie
 from api.rest.answers import (
     HistoryAnswer,
@@ -115,7 +116,7 @@ def history(asked: Annotated[Asked, Depends(Admit(SIGNED_IN))]) -> HistoryAnswer
             topic=each.fact.TOPIC,
             actor=each.actor,
             from_network=each.ip_prefix,
-            data=each.fact.model_dump(mode="json", exclude={"secret_ref", "setup_id", "session", "challenge"}),
+            data=each.fact.model_dump(mode="json", exclude=SECRET_NAMES),
         )
         for each in envelopes
     ]

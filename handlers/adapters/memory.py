@@ -72,6 +72,11 @@ class MemoryEventStore:
         with self._lock:
             return tuple(self._log[after : after + limit])
 
+    def at(self, positions: Sequence[int]) -> Sequence[Envelope]:
+        """Return the envelopes at these positions, in position order."""
+        with self._lock:
+            return tuple(each for each in self._log if each.position in set(positions))
+
     def known(self, command_id: str) -> Known | None:
         """Return what a command led to, if it was stored."""
         with self._lock:

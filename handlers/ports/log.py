@@ -95,6 +95,9 @@ class EventStore(Protocol):
     def read(self, after: int, limit: int) -> Sequence[Envelope]:
         """Return the next envelopes of the whole log, in position order."""
 
+    def at(self, positions: Sequence[int]) -> Sequence[Envelope]:
+        """Return the envelopes at these positions, in position order."""
+
     def known(self, command_id: str) -> Known | None:
         """Return what a command led to, if it was stored."""
 

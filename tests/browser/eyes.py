@@ -44,7 +44,8 @@ def only(found: list[str]) -> str:
 
 def accessibility_faults(page: Page) -> list[str]:
     """Return what axe-core finds against WCAG 2.2 AA and good practice: rule, help, and each place."""
-    page.evaluate(AXE)
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE)
     found: dict[str, Any] = page.evaluate("options => axe.run(document, options)", OPTIONS)
     return [
         f"{fault['id']} ({fault['impact']}): {fault['help']}: {' '.join(map(str, node['target']))}: "

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page
 from api.walls import SECURITY_HEADERS
 from tests.browser import eyes
 from tests.browser.post import PostOffice, link_in
+from tests.browser.scrutiny import Scrutiny
 from tests.browser.window import Windows, windows
 from tests.directory import PASSWORD, address
 from tests.flows.steps import signed_in
@@ -38,7 +39,15 @@ PAGES = {
     "/qr": SOUND.format(qr()),
     "/throws.js": "throw new Error('out of order')",
     "/favicon.ico": "",
+    "/app.css": "h2 { width: 700px } button { outline: none } a { outline: 3px solid #00f }",
+    "/faulty": (
+        '<!doctype html><html lang="en"><title>Faulty</title><link rel="stylesheet" href="/app.css"><main><h2>Wide</h2>'
+        '<a href="/">Seen</a> <button>Unseen</button> <a href="/" tabindex="-1">Not reached</a></main></html>'
+    ),
 }
+
+
+KINDS = {"js": "text/javascript", "css": "text/css"}
 
 
 class Server(BaseHTTPRequestHandler):
@@ -47,7 +56,7 @@ class Server(BaseHTTPRequestHandler):
         self.send_response(404 if page is None else 200)
         for name, value in SECURITY_HEADERS.items():
             self.send_header(name, value)
-        self.send_header("Content-Type", "text/javascript" if self.path.endswith(".js") else "text/html; charset=utf-8")
+        self.send_header("Content-Type", KINDS.get(self.path.rpartition(".")[2], "text/html"))
         self.end_headers()
         self.wfile.write((SOUND.format("Nothing is here.") if page is None else page).encode())
 
@@ -118,6 +127,24 @@ def test_axe_finds_a_field_without_a_label_and_nothing_on_a_sound_page(still: Wi
     faults = eyes.accessibility_faults(page)
     assert [fault.split(" ")[0] for fault in faults] == ["label"], faults
     assert still.close() == [], "axe-core works under our Content-Security-Policy"
+
+
+def test_the_scrutiny_finds_what_is_wrong_and_leaves_what_is_right(still: Windows) -> None:
+    page, scrutiny = still(), Scrutiny()
+    page.goto("/faulty")
+    scrutiny.look(page, "faulty")
+    assert "one does not see the focus on <button>Unseen" in "".join(scrutiny.faults)
+    assert "Seen</a>" not in "".join(scrutiny.faults)
+    for word in (
+        "the title is 'Faulty'",
+        "main headings are []",
+        "Not reached",
+        "scrolls sideways at 320 px: 7",
+        "320 px, dark",
+    ):
+        assert [fault for fault in scrutiny.faults if word in fault], (word, scrutiny.faults)
+    assert not [fault for fault in scrutiny.faults if "3840" in fault]
+    assert still.close() == []
 
 
 def test_mail_goes_by_smtp_to_the_catcher_once(portal: Portal, post: PostOffice) -> None:

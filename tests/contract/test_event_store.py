@@ -78,6 +78,8 @@ def test_an_envelope_comes_back_with_all_its_fields(plug: Plug) -> None:
     assert (second, second.position) == (expected, position)
     assert list(plug.store.history(ONE)) == [first, expected]
     assert [each.position for each in plug.store.history(ONE)] == [each.position for each in plug.store.read(0, 10)]
+    assert list(plug.store.at([position, 10_000])) == [expected]
+    assert [each.position for each in plug.store.at([position, first.position])] == [first.position, position]
 
 
 def test_positions_rise_in_commit_order_and_pages_lose_nothing(plug: Plug) -> None:

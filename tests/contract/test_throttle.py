@@ -18,6 +18,7 @@ TEN = Limit("ten", 10, 30 * MINUTE)
 THREE = Limit("three", 3, 30 * MINUTE)
 WAITING = Limit("waiting", 2, 30 * MINUTE, wait=30 * MINUTE, longest_wait=2 * HOUR)
 FOR_EVER = Limit("for_ever", 3, None)
+ONE = Limit("one", 1, MINUTE)
 
 
 @pytest.fixture
@@ -48,6 +49,13 @@ def test_each_key_and_each_limit_has_its_own_count(throttle: PostgresThrottle) -
     assert admitted(throttle, THREE, 5) == 3
     assert admitted(throttle, THREE, 5, key="acc-2") == 3
     assert admitted(throttle, TEN, 5) == 5
+
+
+def test_a_limit_of_one_admits_one(throttle: PostgresThrottle) -> None:
+    first = throttle.reserve((ONE, "acc-1"), now=NOON)
+    assert (first.admitted, first.last, first.blocked_until) == (True, ("one",), NOON + MINUTE)
+    assert admitted(throttle, ONE, 5, at=NOON + MINUTE / 2) == 0
+    assert admitted(throttle, ONE, 5, at=NOON + MINUTE) == 1
 
 
 def test_when_the_window_ends_the_count_begins_again(throttle: PostgresThrottle) -> None:

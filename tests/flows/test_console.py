@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from projections.runner import VIEWS
 from tests.directory import PASSWORD, address
 from tests.flows.steps import enrolled, give_code, reason, signed_in
 from tests.services import Portal
@@ -60,7 +61,7 @@ def test_an_erased_person_is_forgotten_and_the_history_stays(portal: Portal) -> 
     assert "views" in watchword(portal, "verify", "--json")
 
 
-@pytest.mark.parametrize("view", ["user_status", "partner_policy", "mail_state"])
+@pytest.mark.parametrize("view", list(VIEWS))
 def test_views_are_proved_and_rebuilt(portal: Portal, view: str) -> None:
     enrolled(portal, "dist-support")
     watchword(portal, "rebuild", view)
@@ -90,3 +91,24 @@ def test_tokens_are_made_and_revoked(portal: Portal) -> None:
     assert "a scope is read, write or audit" in watchword(
         portal, "tokens", "create", "x", "--scope", "god", "--partner", "dist", status=2
     )
+
+
+def test_reviewers_ask_what_happened_and_how_it_stood(portal: Portal) -> None:
+    owner = signed_in(portal, "dist-owner")
+    before = portal.watchword.store.last_position()
+    enrolled(portal, "dist-support")
+    end = owner.post("/accounts/dist-support/mfa/reset", {"reason": "lost phone"}).json()["position"]
+    owner.get("/partners/dist/audit", min_position=end)
+    items = watchword(portal, "audit", "log", "--partner", "dist", "--account", "dist-support", "--json")["items"]
+    assert items[0]["what"] == "MFA reset by an administrator (lost phone)"
+    assert "lost phone" in watchword(portal, "audit", "log", "--partner", "dist", "--from", str(before))
+    now = watchword(portal, "audit", "account", "dist-support", "--json")
+    past = watchword(portal, "audit", "account", "dist-support", "--as-of", str(end - 1), "--json")
+    assert (past["factor"], now["factor"]) == ("active", "pending")
+    users = watchword(portal, "audit", "as-of", str(end - 1), "--partner", "dist", "--json")
+    assert next(each for each in users["users"] if each["account_id"] == "dist-support")["mfa_status"] == "Active"
+    looked = [each for each in portal.watchword.store.history("audit:dist") if each.actor == "operator"]
+    assert len(looked) == 1, "that an operator looked is known, too"
+    assert "there is no partner nobody" in watchword(portal, "audit", "log", "--partner", "nobody", status=2)
+    assert "--as-of" in watchword(portal, "audit", "as-of", "2199-01-01", "--partner", "dist", status=2)
+    assert "not there yet" in watchword(portal, "audit", "account", "dist-support", "--as-of", "1", status=2)

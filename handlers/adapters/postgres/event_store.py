@@ -168,23 +168,27 @@ class PostgresEventStore:
 
     def history(self, stream: str) -> Sequence[Envelope]:
         """Return all of one stream, each envelope with its position."""
-        query = (
-            "SELECT notification_id, originator_version, topic, state FROM stored_events"
-            " WHERE originator_id = %s ORDER BY originator_version"
-        )
+        return self._answer(lambda: self._found("originator_id = %s ORDER BY originator_version", stream))
 
-        def ask() -> list[Envelope]:
-            with self._recorder.datastore.cursor() as cursor:  # type: ignore[attr-defined]
-                rows = cursor.execute(query, (stream,)).fetchall()
-            found = [
-                Notification(
-                    stream, row["originator_version"], row["topic"], bytes(row["state"]), row["notification_id"]
-                )
-                for row in rows
-            ]
-            return [self._log.mapper.to_domain_event(each) for each in found]  # type: ignore[misc]
+    def at(self, positions: Sequence[int]) -> Sequence[Envelope]:
+        """Return the envelopes at these positions, in position order."""
+        return self._answer(lambda: self._found("notification_id = ANY(%s) ORDER BY notification_id", list(positions)))
 
-        return self._answer(ask)
+    def _found(self, condition: str, value: object) -> list[Envelope]:
+        query = f"SELECT * FROM stored_events WHERE {condition}"  # noqa: S608 our own words
+        with self._recorder.datastore.cursor() as cursor:  # type: ignore[attr-defined]
+            rows = cursor.execute(query, (value,)).fetchall()
+        found = [
+            Notification(
+                row["originator_id"],
+                row["originator_version"],
+                row["topic"],
+                bytes(row["state"]),
+                row["notification_id"],
+            )
+            for row in rows
+        ]
+        return [self._log.mapper.to_domain_event(each) for each in found]  # type: ignore[misc]
 
     def read(self, after: int, limit: int) -> Sequence[Envelope]:
         """Return the next envelopes of the whole log, in position order."""

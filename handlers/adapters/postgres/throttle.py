@@ -15,7 +15,9 @@ _WRONG_SECRETS = 5
 
 _RESERVE = """
     INSERT INTO throttle AS t (key, tries, window_ends, blocked_until, blocks)
-    VALUES (%(key)s, 1, %(window_ends)s, NULL, 0)
+    VALUES (%(key)s, 1, %(window_ends)s, CASE WHEN %(limit)s = 1 THEN coalesce(
+            least(%(now)s + %(wait)s::interval, %(now)s + %(longest)s::interval), %(window_ends)s::timestamptz, 'infinity')
+        END, CASE WHEN %(limit)s = 1 THEN 1 ELSE 0 END)
     ON CONFLICT (key) DO UPDATE SET (tries, window_ends, blocked_until, blocks) = (
         SELECT c.tries, CASE WHEN c.fresh THEN %(window_ends)s::timestamptz ELSE t.window_ends END,
             CASE WHEN c.tries >= %(limit)s THEN coalesce(

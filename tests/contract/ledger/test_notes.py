@@ -80,6 +80,14 @@ def test_our_key_does_not_make_a_checkpoint_of_every_text(full: Book) -> None:
         assert notes.read(key.sign(other.format(origin=notes.origin, root=root) + "\n")) is None
 
 
+@pytest.mark.parametrize("line", [1, 3, 5])
+def test_a_missing_line_spoils_its_own_note_alone(full: Book, line: int) -> None:
+    lines = full.file.read_bytes().splitlines(keepends=True)
+    full.file.write_bytes(b"".join(lines[:line] + lines[line + 1 :]))
+    found = full.check()
+    assert (found.findings["line"].line, found.checkpoints) == (1, 4)
+
+
 def test_a_file_without_its_last_line_end_was_changed(full: Book) -> None:
     full.file.write_bytes(full.file.read_bytes()[:-1])
     assert full.check().findings["line"].line == 25
@@ -113,7 +121,12 @@ def test_a_file_that_is_gone_is_missed(full: Book) -> None:
 
 def test_a_key_is_made_once_and_is_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "keys" / "ledger.key"
-    at_once(8, lambda _: NoteKey.create(path))
+
+    def make(_: int) -> str:
+        NoteKey.create(path)
+        return NoteKey(path).verifier.line
+
+    assert len(set(at_once(8, make))) == 1
     content = path.read_text()
     NoteKey.create(path)
     assert (path.read_text(), path.stat().st_mode & 0o777) == (content, 0o600)
