@@ -1,5 +1,6 @@
 """Follows the log into the views: rows and position in one transaction, and a loud stop at a fact it cannot fold."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import psycopg
-from eventsourcing.persistence import Tracking
+from eventsourcing.persistence import InterfaceError, OperationalError, Tracking
 from eventsourcing.postgres import PostgresDatastore, PostgresTrackingRecorder
 from psycopg import Connection, Cursor, sql
 from psycopg.rows import dict_row
@@ -22,6 +23,11 @@ PAGE = 500
 """Facts in one transaction when a view is behind; a single fact is visible at once."""
 POLL_SECONDS = 0.25
 """How long a follower sleeps when no commit wakes it."""
+RETRY_SECONDS = 10.0
+"""How long a view that cannot fold a fact waits before it tries again, and says so again."""
+AWAY = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
+"""The database does not answer: no fault of a fact."""
+_log = logging.getLogger("watchword.projector")
 _TRACKED = "SELECT notification_id FROM notification_tracking WHERE application_name = %s"
 
 
@@ -49,6 +55,8 @@ class Projector:
         self._recorder = PostgresTrackingRecorder(datastore)
         self._datastore = datastore
         self._read = read
+        self._pace: dict[str, tuple[int, float]] = {}
+        """For each view the size of its next page, and when it is tried again."""
 
     def close(self) -> None:
         """Let the connections go."""
@@ -59,11 +67,34 @@ class Projector:
         return self._recorder.max_tracking_id(name) or 0
 
     def step(self) -> int:
-        """Fold the next page into each view that is behind, and return how many facts that were."""
-        return sum(self._step(view) for view in VIEWS.values())
+        """Fold the next page into each view that is behind, and return how many facts that were.
 
-    def _step(self, view: View) -> int:
-        page = self._read(self.position(view.NAME), PAGE)
+        A view that cannot fold a fact stands still before it and says so, again and again; it never skips one. The
+        others go on.
+        """
+        return sum(self._tried(view) for view in VIEWS.values())
+
+    def _tried(self, view: View) -> int:
+        limit, not_before = self._pace.get(view.NAME, (PAGE, 0.0))
+        if time.monotonic() < not_before:
+            return 0
+        try:
+            done = self._step(view, limit)
+        except AWAY:
+            raise
+        except Exception as error:  # noqa: BLE001 whatever it is, this view stops here and the next one goes on
+            if limit > 1:
+                self._pace[view.NAME] = (max(1, limit // 8), 0.0)
+                return 1
+            stuck = self.position(view.NAME)
+            _log.critical("%s stands still after position %s: %s", view.NAME, stuck, type(error).__name__)
+            self._pace[view.NAME] = (1, time.monotonic() + RETRY_SECONDS)
+            return 0
+        self._pace[view.NAME] = (min(PAGE, limit * 2), 0.0)
+        return done
+
+    def _step(self, view: View, limit: int) -> int:
+        page = self._read(self.position(view.NAME), limit)
         if page:
             with self._datastore.transaction(commit=True) as cursor, cursor.connection.pipeline():
                 view.fold(cursor, page)
@@ -91,6 +122,8 @@ class Compared:
     """Rows that the log gives and the live view lacks."""
     extra: int
     """Rows of the live view that the log does not give."""
+    checksum: str = ""
+    """Of the live rows in any order: the sum of their 64-bit hashes."""
 
     @property
     def equal(self) -> bool:
@@ -162,18 +195,21 @@ def _fold_range(
 
 
 def _compare(connection: Connection[Any], view: View, position: int) -> Compared:
-    counts = [0, 0, 0]
+    counts, checksum = [0, 0, 0], 0
     for table in view.TABLES:
         live, shadow = sql.Identifier(f"live_{table}"), sql.Identifier("pg_temp", table)
         query = sql.SQL(
             "SELECT (SELECT count(*) FROM {shadow}) AS rows,"
             " (SELECT count(*) FROM (SELECT * FROM {shadow} EXCEPT ALL SELECT * FROM {live}) m) AS missing,"
-            " (SELECT count(*) FROM (SELECT * FROM {live} EXCEPT ALL SELECT * FROM {shadow}) e) AS extra"
+            " (SELECT count(*) FROM (SELECT * FROM {live} EXCEPT ALL SELECT * FROM {shadow}) e) AS extra,"
+            " (SELECT coalesce(sum(hashtextextended(l::text, 0)::numeric), 0) FROM {live} l) AS checksum"
         ).format(live=live, shadow=shadow)
         row: dict[str, int] = connection.execute(query).fetchone() or {}
         for number, key in enumerate(("rows", "missing", "extra")):
             counts[number] += row[key]
-    return Compared(view.NAME, position, *counts)
+        checksum += int(row["checksum"])
+    rows, missing, extra = counts
+    return Compared(view.NAME, position, rows, missing, extra, f"{checksum % 2**64:016x}")
 
 
 def wait_for(

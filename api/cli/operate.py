@@ -55,11 +55,14 @@ def verify(*, as_json: Json = False) -> None:
             with progress(f"verifying {view}", store.last_position()) as done:
                 results.append(runner.verify(url, store.read, view, done))
     lines = [
-        f"{each.view}: position {each.position}, {each.rows} rows, "
+        f"{each.view}: position {each.position}, {each.rows} rows, checksum {each.checksum}, "
         + ("equal to the log" if each.equal else f"{each.missing} rows missing, {each.extra} rows too many")
         for each in results
     ]
-    content = [{"view": e.view, "position": e.position, "rows": e.rows, "equal": e.equal} for e in results]
+    content = [
+        {"view": e.view, "position": e.position, "rows": e.rows, "checksum": e.checksum, "equal": e.equal}
+        for e in results
+    ]
     answer({"views": content}, "\n".join(lines), as_json=as_json)
     if not all(each.equal for each in results):
         raise typer.Exit(1)

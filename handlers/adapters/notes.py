@@ -131,6 +131,12 @@ class NoteFile:
         """Return the checkpoint as a signed note."""
         return Note(checkpoint, self._key.sign(checkpoint.text()))
 
+    def seal(self, text: str) -> str:
+        """Return another text as a signed note."""
+        if text.startswith(f"{self.origin}\n") or not text.endswith("\n"):
+            raise ValueError("this would be taken for a checkpoint, or is not a text of whole lines")
+        return self._key.sign(text)
+
     def read(self, text: str) -> Note | None:
         """Return a note that was handed out, None when it is not ours to the byte."""
         return self._read(f"{text}\n".encode())

@@ -134,6 +134,9 @@ class Notes(Protocol):
     def sign(self, checkpoint: Checkpoint) -> Note:
         """Return the checkpoint as a signed note."""
 
+    def seal(self, text: str) -> str:
+        """Return another text as a signed note. Its first line says what it is, and is no log's name."""
+
     def read(self, text: str) -> Note | None:
         """Return a note that was handed out, None when it is not ours to the byte."""
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -35,6 +36,10 @@ FOCUS = """() => {
     const seen = place.width > 1 && place.height > 1 && place.bottom > 0 && place.top < innerHeight;
     return {stop: stops.indexOf(here), visible: ring && seen, what: here.outerHTML.slice(0, 120)};
 }"""
+SOURCE = """async () => {
+    const answer = await fetch(location.href, {headers: {accept: "text/html"}});
+    return answer.ok ? await answer.text() : "";
+}"""
 NAMES = "numbers => numbers.map(number => stops[number].outerHTML.slice(0, 120))"
 
 
@@ -51,11 +56,11 @@ class Scrutiny:
         """Look at what the page shows now. The page stays as it is."""
         path = re.sub(r"^/(reset|unlock|dev/mail)/[^/]+$", r"/\1/*", urlsplit(page.url).path)
         self.visited.add(path)
-        found = [*structure(page), *keyboard(page)]
+        found = [*structure(page), *keyboard(page), *nesting(page)]
         for size in (NARROW, WIDE):
             page.set_viewport_size({"width": size[0], "height": size[1]})
             for scheme in ("light", "dark"):
-                page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+                page.emulate_media(color_scheme=scheme)
                 found += [f"{size[0]} px, {scheme}: {fault}" for fault in accessibility_faults(page)]
         for size in (NARROW, HUGE, WIDE):
             page.set_viewport_size({"width": size[0], "height": size[1]})
@@ -93,3 +98,42 @@ def keyboard(page: Page) -> list[str]:
             break
     missed = page.evaluate(NAMES, sorted(set(range(count)) - reached))
     return [*faults, *(f"Tab does not come to {each}" for each in missed)]
+
+
+class Nesting(HTMLParser):
+    """Says where the elements of a page are not closed in the order in which they were opened."""
+
+    VOID = frozenset({"br", "hr", "img", "input", "link", "meta"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.faults: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = [name for name, _ in attrs]
+        self.faults += [
+            f"<{tag}> on line {self.getpos()[0]} has {name} twice" for name in set(names) if names.count(name) > 1
+        ]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Take an SVG element without content."""
+
+    def handle_endtag(self, tag: str) -> None:
+        last = self.open[-1] if self.open else "nothing"
+        if tag == last:
+            self.open.pop()
+            return
+        self.faults.append(f"</{tag}> on line {self.getpos()[0]}, where <{last}> is open")
+        if tag in self.open:
+            while self.open.pop() != tag:
+                pass
+
+
+def nesting(page: Page) -> list[str]:
+    """Return what is wrong with the nesting of the elements, as the server sent them: a browser mends that silently."""
+    reader = Nesting()
+    reader.feed(page.evaluate(SOURCE))
+    return [*reader.faults, *(f"<{tag}> is never closed" for tag in reader.open)]

@@ -202,6 +202,9 @@ def among_users(portal: Portal, window: Windows, post: PostOffice, scrutiny: Scr
     look(page, "users, the own actions")
     page.goto("/user-management?q=nobody+at+all&sort=-email")
     look(page, "users, nobody")
+    page.goto("/user-management?as_of=10")
+    expect(page.get_by_role("main")).to_contain_text("As it stood")
+    look(page, "users, looking back")
     page.goto("/user-management?mfa_status=Neither")
     look(page, "users, a filter that makes no sense")
     for _again in range(2):
@@ -256,6 +259,21 @@ def behind_links(portal: Portal, window: Windows, post: PostOffice, scrutiny: Sc
     look(end_user, "session ended")
 
 
+def in_the_log(portal: Portal, window: Windows, _: PostOffice, scrutiny: Scrutiny) -> None:
+    enrolled(portal, "dist-org-user")
+    page = window()
+    sign_in(page, "dist-auditor")
+    page.goto("/audit")
+    scrutiny.look(page, "audit")
+    page.goto("/audit?account=dist-org-user")
+    page.get_by_role("table").get_by_role("group").first.click()
+    scrutiny.look(page, "audit, one account, data")
+    page.goto("/audit?actor=nobody")
+    scrutiny.look(page, "audit, nothing matches")
+    page.goto("/audit?topic=nothing")
+    scrutiny.look(page, "audit, a filter that makes no sense")
+
+
 def in_the_post(portal: Portal, window: Windows, post: PostOffice, scrutiny: Scrutiny) -> None:
     page = window()
     enrolled(portal, "dist-support")
@@ -278,6 +296,7 @@ AREAS: dict[Area, set[str]] = {
     in_dialogs: {"/security-settings", "/security-settings/reset"},
     among_users: {"/user-management"},
     behind_links: {"/reset/*", "/unlock/*", "/nowhere", "/user-management", "/security-settings/enable"},
+    in_the_log: {"/audit"},
     in_the_post: {"/dev/mail", "/dev/mail/*"},
 }
 """The places that each walk comes to; forms that are refused show their page under the address they were sent to."""

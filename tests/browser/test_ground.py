@@ -42,7 +42,7 @@ PAGES = {
     "/app.css": "h2 { width: 700px } button { outline: none } a { outline: 3px solid #00f }",
     "/faulty": (
         '<!doctype html><html lang="en"><title>Faulty</title><link rel="stylesheet" href="/app.css"><main><h2>Wide</h2>'
-        '<a href="/">Seen</a> <button>Unseen</button> <a href="/" tabindex="-1">Not reached</a></main></html>'
+        '<a href="/">Seen</a> <button>Unseen</button> <a href="/" tabindex="-1">Not reached</a></div></main></html>'
     ),
 }
 

@@ -17,7 +17,7 @@ from tests.portal import Browser
 from tests.services import Portal
 
 
-def read(browser: Browser, partner: str = "dist", **asked: object) -> list[dict[str, Any]]:
+def read(browser: Browser, partner: str = "dist", /, **asked: Any) -> list[dict[str, Any]]:
     """Return the whole answer, page by page."""
     found: list[dict[str, Any]] = []
     cursor: str | None = None
@@ -87,12 +87,12 @@ def test_it_is_filtered_by_whom_who_what_and_when(portal: Portal) -> None:
     assert read(owner, actor="account:dist-owner", topic="partner_policy.") == both
     assert read(owner, actor="account:dist-admin") == []
     assert read(owner, topic="partner_policy.", to=between) == both[1:]
-    assert read(owner, topic="partner_policy.", **{"from": between}) == both[:1]
-    assert read(owner, topic="partner_policy.", **{"from": before.isoformat()}) == both
+    assert read(owner, **{"topic": "partner_policy.", "from": between}) == both[:1]
+    assert read(owner, **{"topic": "partner_policy.", "from": before.isoformat()}) == both
     at = (before + timedelta(minutes=7)).isoformat()
     assert read(owner, topic="partner_policy.", to=at) == both[1:]
     today = portal.clock.now().date().isoformat()
-    assert read(owner, topic="partner_policy.", to=today, **{"from": before.date().isoformat()}) == both
+    assert read(owner, **{"topic": "partner_policy.", "to": today, "from": before.date().isoformat()}) == both
     assert len(read(owner, limit=1)) == len(read(owner, limit=200))
 
 

@@ -49,6 +49,8 @@ def test_an_operator_looks_after_accounts(portal: Portal) -> None:
 def test_an_erased_person_is_forgotten_and_the_history_stays(portal: Portal) -> None:
     enrolled(portal, "dist-support")
     history = len(portal.watchword.store.history("user_mfa:dist-support"))
+    kept = portal.watchword.settings.data_dir / "kept-elsewhere.txt"
+    kept.write_text(watchword(portal, "audit", "checkpoint"))
     watchword(portal, "accounts", "erase", "dist-support")
     for table in ("person", "data_key", "secret", "session"):
         query = f"SELECT FROM {table} WHERE account_id = %s"
@@ -59,6 +61,8 @@ def test_an_erased_person_is_forgotten_and_the_history_stays(portal: Portal) -> 
     listed = owner.get("/partners/dist/users", min_position=position, limit=200).json()["items"]
     assert "dist-support" not in {row["account_id"] for row in listed}
     assert "views" in watchword(portal, "verify", "--json")
+    assert watchword(portal, "audit", "verify", "--full", "--json")["right"], "nothing of the log was touched"
+    watchword(portal, "audit", "verify", "--against", str(kept))
 
 
 @pytest.mark.parametrize("view", list(VIEWS))
@@ -67,6 +71,7 @@ def test_views_are_proved_and_rebuilt(portal: Portal, view: str) -> None:
     watchword(portal, "rebuild", view)
     proved = watchword(portal, "verify", "--json")["views"]
     assert all(each["equal"] for each in proved)
+    assert watchword(portal, "verify", "--json")["views"] == proved, "the checksums are those of the same rows"
     if view == "user_status":
         portal.watchword.database.run("UPDATE user_status SET factor = 'none' WHERE account_id = 'dist-support'")
         assert "1 rows missing, 1 rows too many" in watchword(portal, "verify", status=1)

@@ -83,6 +83,17 @@ def test_every_part_is_walled_in(services: dict[str, Any]) -> None:
 
 
 @needs_compose
+def test_the_signed_checkpoints_outlive_their_container(services: dict[str, Any]) -> None:
+    for name in ("projector", "web"):
+        place = services[name]["environment"]["LEDGER_DIR"]
+        kept = {volume["target"]: volume for volume in services[name]["volumes"]}
+        assert kept[place]["type"] == "volume", name
+        assert kept[place]["source"] == "ledger", name
+        assert not kept[place].get("read_only"), name
+        assert f" {place}" in DOCKERFILE.read_text(), "the image makes the folder, so the volume is ours to write"
+
+
+@needs_compose
 def test_only_loopback_is_published_and_the_inner_network_has_no_way_out(services: dict[str, Any]) -> None:
     published = {name: service["ports"] for name, service in services.items() if service.get("ports")}
     assert set(published) == {"web", "mailpit"}
