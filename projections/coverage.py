@@ -151,9 +151,8 @@ def coverage(connection: Connection[Any], at: At, span: Span) -> Iterator[Covere
         page = [(key, stretches(list(group), span, when)) for key, group in groupby(rows, itemgetter("account_id"))]
         ends = {each.lost for _, every in page for each in every if each.lost is not None}
         lost = {envelope.position: envelope for envelope in at(sorted(ends))} if ends else {}
-        for account_id, every in page:
-            if every:
-                yield Covered(account_id, every, {p: lost[p] for p in {each.lost for each in every} & lost.keys()})
+        for key, every in filter(itemgetter(1), page):
+            yield Covered(key, every, {p: lost[p] for p in lost.keys() & {each.lost for each in every}})
 
 
 def stretches(rows: Sequence[Row], span: Span, when: Mapping[bool, Sequence[tuple[int, int]]]) -> list[Stretch]:
@@ -166,10 +165,9 @@ def stretches(rows: Sequence[Row], span: Span, when: Mapping[bool, Sequence[tupl
         for first, last in when[row["partner_user"]] if row["account_state"] == "open" else ():
             about = (active, None, None) if active else (active, lost, again_at)
             here = Stretch(max(first, begin), min(last, end), *about)
-            before = found[-1] if found else None
-            if before and (before.end, before.active, before.lost, before.again_at) == (here.begin, *about):
-                here = Stretch(found.pop().begin, here.end, *about)
             if here.begin < here.end:
+                if found and found[-1] == Stretch(found[-1].begin, here.begin, *about):
+                    here = Stretch(found.pop().begin, here.end, *about)
                 found.append(here)
     return found
 

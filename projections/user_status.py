@@ -211,17 +211,6 @@ def _values(wanted: Filter) -> dict[str, object]:
     }
 
 
-def sums(connection: Connection[Any], partner_id: str) -> list[dict[str, Any]]:
-    """Return how many accounts of a partner stand where, by population and factor."""
-    query = """
-        SELECT CASE WHEN u.organization_id IS NULL THEN 'partner_users' ELSE 'organizations' END AS population,
-            u.factor, count(*) AS accounts,
-            CASE WHEN u.organization_id IS NULL THEN p.enforce_partner_users ELSE p.enforce_organizations END AS required
-        FROM user_status u JOIN partner_policy p USING (partner_id)
-        WHERE u.partner_id = %s AND u.account_state = 'open' GROUP BY 1, 2, 4 ORDER BY 1, 2"""
-    return connection.execute(query, (partner_id,)).fetchall()
-
-
 def overdue(connection: Connection[Any], partner_id: str, *, partner_users: bool, limit: int) -> list[dict[str, Any]]:
     """Return those of one population who have no active authenticator, the longest waiting first."""
     query = """

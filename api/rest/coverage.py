@@ -113,7 +113,7 @@ def read_certificate(
     span = span_of(partner_id, from_, to, asked.watchword, asked.caller.at)
     file = TemporaryFile()  # noqa: SIM115 it is read after this function has returned
     try:
-        issued(asked.watchword, span, from_, asked.caller.at, file)
+        issued(asked.watchword, span, (from_, to), asked.caller.at, file)
         length = file.tell()
     except BaseException:
         file.close()
@@ -130,9 +130,12 @@ def chunks(file: BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
-def issued(watchword: Watchword, span: Span, from_: str | None, now: datetime, file: BinaryIO) -> Issued:
-    """Write a certificate into a file. Where the ledger cannot sign, there is none."""
-    since, until = (from_ or "").strip() or span.t0.isoformat(), span.t1.isoformat()
+def issued(
+    watchword: Watchword, span: Span, given: tuple[str | None, str | None], now: datetime, file: BinaryIO
+) -> Issued:
+    """Write a certificate into a file. ``given``: how the span was asked for. Where the ledger cannot sign, there is none."""
+    since, until = ((text or "").strip() for text in given)
+    since, until = since or span.t0.isoformat(), until if until and span.t1 < now else span.t1.isoformat()
     command = f"watchword audit certificate --json --partner {span.partner_id} --from {since} --to {until}"
     try:
         return issue(watchword, span, {"from": since, "to": until, "command": command}, now, file)

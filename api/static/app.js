@@ -25,6 +25,15 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// A link that is called a button is pressed like one.
+for (const link of document.querySelectorAll("a[role=button]")) {
+  link.addEventListener("keydown", (event) => {
+    if (event.key !== " ") return;
+    event.preventDefault();
+    link.click();
+  });
+}
+
 // The error summary is read out first.
 document.querySelector("#problem")?.focus();
 
