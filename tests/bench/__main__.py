@@ -5,11 +5,12 @@ import json
 import tempfile
 from pathlib import Path
 
-from tests.bench import pages
+from tests.bench import history, pages
 from tests.bench.importing import Measured, measure
 
 ACCOUNTS = 100_000
 USERS = 1_000_000
+FACTS = [10_000, 100_000, 1_000_000]
 
 
 def main() -> None:
@@ -17,23 +18,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--accounts", type=int, default=ACCOUNTS)
     parser.add_argument("--users", type=int, default=USERS, help="of one partner, for the pages")
-    parser.add_argument("--only", choices=("import", "pages"))
+    parser.add_argument("--facts", type=int, nargs="+", default=FACTS, help="lengths of history")
+    parser.add_argument("--only", choices=("import", "pages", "history"))
     parser.add_argument("--json", type=Path, default=Path(".data") / "bench.json")
     asked = parser.parse_args()
     content: list[dict[str, object]] = []
     print("Starting a PostgreSQL of its own for each, with fsync")
-    if asked.only != "pages":
+    if asked.only in {None, "import"}:
         with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
             results = measure(Path(folder), asked.accounts)
         print(table(results))
         content += [{**vars(each), "ratio": each.ratio} for each in results]
-    if asked.only != "import":
+    if asked.only in {None, "pages"}:
         with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
             answered = pages.measure(Path(folder), asked.users)
         print(pages.table(answered))
         content += [
             {"what": each.what, "p50": each.at(50), "p99": each.at(99), "bytes": each.size} for each in answered
         ]
+    if asked.only in {None, "history"}:
+        rates: list[history.Rate] = []
+        looked: list[history.Looked] = []
+        differ = 0
+        for facts in asked.facts:
+            with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
+                rates, once, differences = history.measure(Path(folder), facts)
+            looked.append(once)
+            differ += differences
+        print(history.table(rates, looked, differ))
+        content += [vars(each) for each in (*rates, *looked)]
     asked.json.parent.mkdir(parents=True, exist_ok=True)
     asked.json.write_text(json.dumps(content, indent=2) + "\n")
     print(f"the same as JSON: {asked.json}")
