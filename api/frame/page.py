@@ -1,6 +1,7 @@
 """A page in its frame, the way from one to the next, and how an error looks."""
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 
 from fastapi import Request, Response
@@ -11,7 +12,7 @@ from api.doors import SAFE_METHODS, Asked, clear_cookie, cookie_name, csrf_token
 from api.frame.files import HERE, STATIC
 from api.frame.forms import LABELS, Wrong, asks_for_password, when
 from api.frame.notices import SAID, Notice
-from api.refusals import NotYet
+from api.refusals import NotYet, ViewBehind
 from domain.facts import Factor
 from domain.permissions import Action, may
 from handlers.callers import member, mfa_of
@@ -86,10 +87,12 @@ def _notice(asked: Asked) -> tuple[Notice | None, int]:
     return SAID.get(name), int(position) if position.isdecimal() and len(position) < 19 else 0  # noqa: PLR2004 bigint
 
 
-def seen_position(asked: Asked) -> int | None:
-    """Return the position of the command that led to this page: a query waits for it. A made-up one waits for nothing."""
+def catch_up(asked: Asked, *views: str) -> None:
+    """Let the views come to the command that led to this page. If they cannot, the page says how far they are."""
     position = _notice(asked)[1]
-    return position if 0 < position <= asked.s.store.last_position() else None
+    if 0 < position <= asked.s.store.last_position():  # a made-up one waits for nothing
+        with suppress(ViewBehind):
+            asked.wait(position, *views)
 
 
 def sign_out_here(asked: Asked) -> None:

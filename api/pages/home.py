@@ -9,12 +9,12 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from api.doors import SIGNED_IN, Admit, Asked
-from api.frame.page import page, seen_position
+from api.frame.page import catch_up, page
 from api.listing import VIEWS
 from api.words import sentence
 from domain.facts import Factor
 from domain.permissions import Action, may
-from handlers import mfa
+from handlers import mfa, policy
 from handlers.callers import member
 from handlers.history import account_history
 from projections import partner_policy, status_history, user_status
@@ -43,7 +43,9 @@ def dashboard(asked: Annotated[Asked, Depends(Admit(SIGNED_IN))]) -> Response:
     me = member(account)
     if not may(me, Action.SEE_USERS):
         return page(asked, "home/end_user.html", **context)
-    position, lag = asked.wait(seen_position(asked), *VIEWS, status_history.NAME)
+    policy.allowed(account.partner_id, Action.SEE_USERS, asked.caller, asked.s)
+    catch_up(asked, *VIEWS, status_history.NAME)
+    position, lag = asked.wait(None, *VIEWS, status_history.NAME)
     today = asked.caller.at.date()
     with asked.watchword.database.connection() as connection:
         days = status_history.adoption_of(connection, account.partner_id, today)

@@ -9,8 +9,8 @@ from fastapi.responses import Response
 
 from api.doors import SIGNED_IN, Admit, Asked
 from api.frame.forms import Wrong, command, stepped_up, tried
-from api.frame.page import go, page, seen_position
-from api.listing import Sort, Wanted, listed
+from api.frame.page import catch_up, go, page
+from api.listing import VIEWS, Sort, Wanted, listed
 from api.past import bad, moment_of
 from domain.facts import PartnerType, Role
 from domain.kernel import Refused
@@ -70,7 +70,8 @@ def _show(asked: Asked, wrong: Wrong | None = None, asks_about: str = "") -> Res
     partner_id = account.partner_id
     policy.allowed(partner_id, Action.SEE_USERS, asked.caller, asked.s)
     wanted = _wanted(asked, partner_id)
-    found = listed(wanted, seen_position(asked), asked)
+    catch_up(asked, *VIEWS, status_history.NAME)
+    found = listed(wanted, None, asked)
     with asked.watchword.database.connection() as connection:
         organizations = user_status.organizations(connection, partner_id, ORGANIZATIONS_IN_A_MENU + 1)
         at = wanted.moment.position if wanted.moment else found.position

@@ -1,9 +1,12 @@
 """Something outside is away: what goes on, what waits, and that nothing is let in."""
 
+import re
 import time
 from pathlib import Path
 
-from api import bootstrap
+import pytest
+
+from api import bootstrap, doors
 from api.cli.importing import take_file
 from api.embedded.postgres import EmbeddedPostgres
 from tests.directory import PASSWORD, address, write_directory
@@ -59,3 +62,24 @@ def test_without_the_database_nobody_gets_in_and_everything_goes_on_when_it_is_b
     finally:
         watchword.close()
         postgres.stop()
+
+
+def test_while_the_views_stand_still_a_page_comes_and_says_how_old_it_is(
+    watchword: bootstrap.Watchword, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doors, "WAIT_SECONDS", 0.2)
+    clock = watchword.sockets.clock
+    assert isinstance(clock, SetClock)
+    with serving(watchword):
+        portal = Portal(watchword, clock, watchword.settings.public_url)
+        owner = signed_in(portal, "dist-owner")
+        sent = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}
+        url = f"{portal.address}/user-management/dist-support/reset"
+        done = owner.http.post(url, data={"csrf_token": owner.csrf, "reason": ""}, headers=sent)
+        assert (done.status_code, done.headers["location"]) == (303, "/user-management")
+        clock.advance(seconds=90)
+        page = owner.http.get(f"{portal.address}/user-management")
+        assert page.status_code == 200, "the reset is done; only the list is old"
+        assert "The MFA was reset" in page.text
+        assert re.search(r"of the log, 9\d\.\d s behind", page.text)
+        owner.http.close()
