@@ -10,6 +10,7 @@ from tests.bench.importing import Measured, measure
 
 ACCOUNTS = 100_000
 USERS = 1_000_000
+SPANS = 10_000_000
 FACTS = [10_000, 100_000, 1_000_000]
 
 
@@ -19,6 +20,7 @@ def main() -> None:
     parser.add_argument("--accounts", type=int, default=ACCOUNTS)
     parser.add_argument("--users", type=int, default=USERS, help="of one partner, for the pages")
     parser.add_argument("--facts", type=int, nargs="+", default=FACTS, help="lengths of history")
+    parser.add_argument("--spans", type=int, default=SPANS, help="of a history that is too long to write")
     parser.add_argument("--only", choices=("import", "pages", "history"))
     parser.add_argument("--json", type=Path, default=Path(".data") / "bench.json")
     asked = parser.parse_args()
@@ -45,6 +47,8 @@ def main() -> None:
                 rates, once, differences = history.measure(Path(folder), facts)
             looked.append(once)
             differ += differences
+        with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
+            looked.append(history.filled(Path(folder), asked.spans))
         print(history.table(rates, looked, differ))
         content += [vars(each) for each in (*rates, *looked)]
     asked.json.parent.mkdir(parents=True, exist_ok=True)

@@ -117,6 +117,45 @@ def measure(folder: Path, facts: int) -> tuple[list[Rate], Looked, int]:
         postgres.stop()
 
 
+FILL = (
+    """INSERT INTO partner_access VALUES ('big', 'Big', 'distributor')""",
+    """INSERT INTO account_access SELECT 'acc-' || n, 'big', NULL, 'support', false, 0
+        FROM generate_series(0, %(accounts)s - 1) n""",
+    """INSERT INTO person SELECT account_id, partner_id, partner_id, account_id, account_id, account_id
+        FROM account_access""",
+    """INSERT INTO partner_policy VALUES ('big', true, false, 1, now(), 'system', 1)""",
+    """INSERT INTO policy_interval VALUES ('big', true, false, 1, now(), 'system', 0, '2025-01-01', NULL, NULL)""",
+    """INSERT INTO status_interval (account_id, partner_id, role, account_state, factor, owed, since, from_position, from_at,
+        to_position, to_at)
+        SELECT 'acc-' || n %% %(accounts)s, 'big', 'support', 'open',
+            CASE WHEN (n / %(accounts)s) %% 2 = 0 THEN 'none' ELSE 'active' END, false,
+            '2025-01-01'::timestamptz + n * interval '1 s', n + 1, '2025-01-01'::timestamptz + n * interval '1 s',
+            CASE WHEN n + %(accounts)s < %(facts)s THEN n + 1 + %(accounts)s END,
+            CASE WHEN n + %(accounts)s < %(facts)s THEN '2025-01-01'::timestamptz + (n + %(accounts)s) * interval '1 s' END
+        FROM generate_series(0, %(facts)s - 1) n""",
+    """INSERT INTO user_status SELECT account_id, partner_id, NULL, role, account_state, factor, owed, since, NULL, NULL,
+        from_position FROM status_interval WHERE to_position IS NULL""",
+)
+"""Spans as the projector would have left them, one for each fact, so that a very long history need not be written first."""
+
+
+def filled(folder: Path, facts: int) -> Looked:
+    """Return the times of the same questions over so many spans."""
+    postgres = EmbeddedPostgres(folder / "data", durable=True)
+    postgres.start()
+    try:
+        settings = read({"DATA_DIR": str(folder), "DATABASE_URL": postgres.app_url}, ask_running=False)
+        bootstrap.ensure_kek(settings.kek_file)
+        bootstrap.migrate(replace(settings, admin_database_url=postgres.owner_url))
+        with psycopg.connect(postgres.owner_url, autocommit=True, row_factory=dict_row) as connection:
+            for statement in FILL:
+                connection.execute(statement, {"facts": facts, "accounts": max(50, facts // FACTS_OF_AN_ACCOUNT)})
+            connection.execute("VACUUM ANALYZE")
+            return _looked(None, connection, facts)
+    finally:
+        postgres.stop()
+
+
 def _measured(watchword: bootstrap.Watchword, owner: str, facts: int) -> tuple[list[Rate], Looked, int]:
     _write(watchword, owner, facts)
     with psycopg.connect(owner, autocommit=True, row_factory=dict_row) as connection:
@@ -170,9 +209,10 @@ def _verified(watchword: bootstrap.Watchword, name: str) -> float:
     return took
 
 
-def _looked(watchword: bootstrap.Watchword, connection: psycopg.Connection[dict[str, object]], facts: int) -> Looked:
-    chance, book = random.Random(SEED), bootstrap.ledger(watchword)
-    note = book.checkpoint()
+def _looked(
+    watchword: bootstrap.Watchword | None, connection: psycopg.Connection[dict[str, object]], facts: int
+) -> Looked:
+    chance = random.Random(SEED)
     accounts = max(50, facts // FACTS_OF_AN_ACCOUNT)
 
     def median(ask: Callable[[int], object]) -> float:
@@ -185,9 +225,15 @@ def _looked(watchword: bootstrap.Watchword, connection: psycopg.Connection[dict[
         account=median(
             lambda at: status_history.status_at(connection, PARTNER, f"acc-{chance.randrange(accounts)}", at)
         ),
-        proof=median(lambda at: book.inclusion(at, note.checkpoint)),
+        proof=_proof(watchword, median) if watchword else 0,
         now=median(lambda _: user_status.page(connection, wanted)),
     )
+
+
+def _proof(watchword: bootstrap.Watchword, median: Callable[[Callable[[int], object]], float]) -> float:
+    book = bootstrap.ledger(watchword)
+    head = book.checkpoint().checkpoint
+    return median(lambda at: book.inclusion(at, head))
 
 
 def _differences(watchword: bootstrap.Watchword, connection: psycopg.Connection[dict[str, object]], facts: int) -> int:
