@@ -11,8 +11,8 @@ from api.words import sentence
 from domain.kernel import Envelope
 from projections import audit_trail
 
-SECRET_NAMES = {"secret_ref", "setup_id", "session", "challenge"}
-"""Fields of facts that name a sealed secret or a sign-in; they say nothing to a reader."""
+SECRET_NAMES = {"secret_ref", "setup_id", "session", "challenge", "reset_id", "unlock_id", "link_id"}
+"""Fields of facts that name a sealed secret, a sign-in or a mailed link: who only reads needs none of them."""
 
 
 class AuditEntry(BaseModel):

@@ -26,10 +26,10 @@ ERASED = "erased account"
 SHOWN = 1_000
 """Gaps that are shown to people; the JSON has all of them."""
 HOW_TO_CHECK = (
-    "Take the member signature away and write the rest as JSON in UTF-8 with sorted keys, without spaces, without"
-    " escapes for other letters than ASCII's: those bytes are signed with Ed25519. Compare the verifier's line with the"
-    " one that you were given earlier, and the checkpoint with `watchword audit verify --against`. To rerun the query"
-    " gives the same figures; names are those of the day on which it was made."
+    "Take the member signature away and write the rest as JSON in UTF-8, with sorted keys, without spaces, and with no"
+    " letter escaped that need not be: those bytes are signed with Ed25519. Compare the verifier's line with the one that"
+    " you were given earlier, and the checkpoint by watchword audit verify --against. To run the query again gives the"
+    " same figures; names are those of the day on which it was made."
 )
 _DAY = timedelta(days=1) // TICK
 _SECOND = timedelta(seconds=1) // TICK
@@ -106,7 +106,7 @@ def issue(watchword: Watchword, span: Span, query: Mapping[str, str], now: datet
         demanded = demands(connection, span)
         found = coverage(connection, watchword.store.at, span)
         while page := list(islice(found, PAGE)):
-            names = _names(watchword, page)
+            names = _names(watchword, page, span.partner_id)
             for account in page:
                 entry = _account(account, span, names)
                 file.write((b"," if sums.accounts else b"") + canonical(entry))
@@ -153,7 +153,8 @@ def _sign(watchword: Watchword, book: Ledger, file: BinaryIO) -> dict[str, str]:
     into memory, since Ed25519 wants all of it at once.
     """
     path = watchword.settings.kek_file.with_name(LEDGER_KEY)  # the ledger has just found it to be right
-    key = Ed25519PrivateKey.from_private_bytes(b64decode(path.read_text().strip().rpartition("+")[2])[1:])
+    encoded = path.read_text().strip().split("+", 4)[4]  # PRIVATE+KEY+<name>+<hash>+<key>, in signed-note's form
+    key = Ed25519PrivateKey.from_private_bytes(b64decode(encoded)[1:])
     file.flush()
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as content:
         signature = _signature(book.notes.origin, book.notes.verifier, key.sign(content))
@@ -219,11 +220,12 @@ def _gap(account: Covered, gap: Stretch, span: Span, names: Mapping[str, str]) -
     return found
 
 
-def _names(watchword: Watchword, page: Sequence[Covered]) -> dict[str, str]:
-    """Return the names of today of a page's accounts and of who ended their cover; erased ones have none."""
+def _names(watchword: Watchword, page: Sequence[Covered], partner_id: str) -> dict[str, str]:
+    """Return the names of today of a page's accounts and of who ended their cover; erased and foreign ones have none."""
     actors = {envelope.actor for account in page for envelope in account.lost.values()}
     ids = {each.account_id for each in page} | {actor.removeprefix("account:") for actor in actors}
-    return {each.account_id: each.name for each in watchword.sockets.people.accounts(sorted(ids)) if each.name}
+    found = watchword.sockets.people.accounts(sorted(ids))
+    return {each.account_id: each.name for each in found if each.name and each.partner_id == partner_id}
 
 
 def _between(begin: int, end: int, span: Span) -> dict[str, str]:

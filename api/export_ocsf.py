@@ -73,15 +73,7 @@ def event_of(record: Mapping[str, Any]) -> dict[str, Any]:
     shape = ACTIVITIES.get(topic, _As(ENTITY_MANAGEMENT, _OTHER))
     class_uid, activity_id = _OF_PURPOSE.get(record["data"].get("purpose"), shape[:2])
     return {
-        "metadata": {
-            "version": VERSION,
-            "uid": str(record["position"]),
-            "sequence": record["position"],
-            "event_code": record["topic"],
-            "tenant_uid": record["tenant"],
-            "correlation_uid": record["correlation_id"],
-            "product": {"name": "Watchword", "vendor_name": "Watchword"},
-        },
+        "metadata": _metadata(record),
         "category_uid": class_uid // 1000,
         "class_uid": class_uid,
         "activity_id": activity_id,
@@ -94,6 +86,18 @@ def event_of(record: Mapping[str, Any]) -> dict[str, Any]:
         "actor": {"user": {"uid": record["actor"]}},
         **_more(class_uid, record),
         "unmapped": dict(record),
+    }
+
+
+def _metadata(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "uid": str(record["position"]),
+        "sequence": record["position"],
+        "event_code": record["topic"],
+        "tenant_uid": record["tenant"],
+        "correlation_uid": record["correlation_id"],
+        "product": {"name": "Watchword", "vendor_name": "Watchword"},
     }
 
 

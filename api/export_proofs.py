@@ -74,12 +74,12 @@ def tenant_of(fact: StoredFact) -> str | None:
 def proved(tree: Tree, head: Checkpoint, after: int, until: int, partner_id: str) -> Iterator[Proved]:
     """Return the partner's facts after a position and up to another one, which the checkpoint has to sign.
 
-    What is read is held against the leaves, and each proof against the root: LedgerBroken when they differ.
+    Every row of the span has its leaf, and each proof is held against the checkpoint's root: LedgerBroken otherwise.
     """
     first = tree.facts(after, until, 1)
     number = _leaf_at(tree, first[0].position).number // PAGE * PAGE if first else head.size
     while number < head.size:
-        leaves = tree.leaves(number, min(PAGE, head.size - number))
+        leaves = _leaves(tree, number, min(number + PAGE, head.size))
         nodes = _Nodes(tree)
         for leaf in leaves:
             nodes.add(leaf)
@@ -115,6 +115,15 @@ def _with_proof(fact: StoredFact, leaf: Leaf, head: Checkpoint, nodes: _Nodes) -
     except NotProved:
         raise _broken(fact.position) from None
     return Proved(fact, orjson.loads(fact.state or b"{}"), leaf.number, proof)
+
+
+def _leaves(tree: Tree, start: int, end: int) -> Sequence[Leaf]:
+    leaves = tree.leaves(start, end - start)
+    if [leaf.number for leaf in leaves] != list(range(start, end)):
+        raise LedgerBroken(
+            f"the tree lacks a leaf from {start} to {end - 1}: `watchword audit verify --full` says more"
+        )
+    return leaves
 
 
 def _facts_of(tree: Tree, leaves: Sequence[Leaf]) -> Sequence[StoredFact]:

@@ -47,9 +47,8 @@ class Written:
     """What stands in the file of facts."""
 
     facts: int = 0
-    first: int | None = None
     last: int | None = None
-    """Positions."""
+    """The position of the last one."""
 
 
 class Export:
@@ -102,7 +101,7 @@ class Export:
                 write([each.record(said) for each, said in zip(page, words, strict=True)])
                 proofs.writelines(line(each.proof_line()) for each in page)
                 written.facts += len(page)
-                written.first, written.last = written.first or page[0].fact.position, page[-1].fact.position
+                written.last = page[-1].fact.position
                 done(min((number + 1) * PAGE, self._head.size))
         return written
 
@@ -120,7 +119,6 @@ class Export:
             "until": self._until,
             "asked": {"from": wanted.asked[0], "to": wanted.asked[1]},
             "facts": written.facts,
-            "first": written.first,
             "last": written.last,
             "records": wanted.format,
             "checkpoint": {"origin": head.origin, "size": head.size, "root": in_text(head.root)},

@@ -82,14 +82,14 @@ def position_of(text: str, watchword: Watchword, now: datetime, field: str, *, b
 def _instant(text: str, field: str, *, begins: bool) -> datetime:
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        if len(text) == len("2026-11-01"):
+            day = datetime.combine(found.date(), time.min, UTC)
+            return day - _TICK if begins else day + timedelta(days=1) - _TICK
+        if found.tzinfo is not None:
+            return found.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise bad("query", field, "give a position, an instant such as 2026-11-01T12:00:00Z, or a day") from None
-    if len(text) == len("2026-11-01"):
-        day = datetime.combine(found.date(), time.min, UTC)
-        return day - _TICK if begins else day + timedelta(days=1) - _TICK
-    if found.tzinfo is None:
-        raise bad("query", field, "say the instant's zone, such as Z for UTC")
-    return found.astimezone(UTC)
+    raise bad("query", field, "say the instant's zone, such as Z for UTC")
 
 
 class Because(BaseModel):

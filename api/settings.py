@@ -91,7 +91,7 @@ def read(environ: Mapping[str, str] = os.environ, *, ask_running: bool = True) -
         trusted_proxies=_number(environ, "TRUSTED_PROXIES", 0, least=0, most=10),
         web_processes=_number(environ, "WEB_PROCESSES", 2, least=1, most=64),
         mail_dir=Path(running.get("mail_dir") or data_dir / "mail"),
-        mail_pages=_flag(environ, "MAIL_PAGES", default=False) and _alone(on_loopback),
+        mail_pages=_flag(environ, "MAIL_PAGES", default=False) and _alone(environ, on_loopback),
         support_url=_support(environ),
     )
 
@@ -109,8 +109,8 @@ def _owner(environ: Mapping[str, str], running: dict[str, Any]) -> str | None:
     return None if _text(environ, "DATABASE_URL") else running.get("admin_database_url")
 
 
-def _alone(on_loopback: bool) -> bool:
-    if not on_loopback:
+def _alone(environ: Mapping[str, str], on_loopback: bool) -> bool:
+    if not on_loopback or (_text(environ, "HOST") or "127.0.0.1") not in {"127.0.0.1", "localhost", "::1"}:
         raise BadSetting("MAIL_PAGES shows everybody's mail, so it is for loopback alone: leave it out")
     return True
 

@@ -8,7 +8,9 @@ import uuid
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import problem
@@ -60,11 +62,21 @@ class Walls:
             await problem(413, "too_large", "The request is larger than 64 kB.")(scope, receive, guarded)
             return
         state["body"] = body
+        started = False
+
+        async def once_started(message: Message) -> None:
+            nonlocal started
+            started = True
+            await guarded(message)
+
         try:
-            await self._app(scope, _replayed(body, receive), guarded)
-        except Exception as error:  # noqa: BLE001 it was answered as a problem; its text may hold what was entered
+            await self._app(scope, _replayed(body, receive), once_started)
+        except Exception as error:  # noqa: BLE001 its text may hold what was entered, so it goes no further than this
             place = traceback.extract_tb(error.__traceback__)[-1]
             _log.critical("unexpected %s at %s:%s", type(error).__name__, place.name, place.lineno)
+            if not started:
+                answer = await run_in_threadpool(scope["app"].exception_handlers[Exception], Request(scope), error)
+                await answer(scope, receive, guarded)
 
     def _guard(self, send: Send, correlation_id: str) -> Send:
         async def guarded(message: Message) -> None:

@@ -17,7 +17,7 @@ from api.bootstrap import Watchword, build
 from api.doors import Admit
 from api.frame.files import HERE, STATIC, Lasting
 from api.readiness import unfit
-from api.rest import accounts, audit, coverage, me, partners, session
+from api.rest import accounts, audit, coverage, events, me, partners, session
 from api.rest.answers import FAILURES
 from api.settings import Settings, read
 from api.walls import Walls
@@ -52,7 +52,7 @@ def create_app(watchword: Watchword | None = None, settings: Settings | None = N
     app.state.watchword = watchword
     problems.install(app, pages.of_error)
     api = APIRouter(prefix=PREFIX, responses=FAILURES)
-    for each in (session, me, partners, accounts, audit, coverage):
+    for each in (session, me, partners, accounts, audit, coverage, events):
         api.include_router(each.router)
     app.include_router(api)
     app.include_router(pages.router)

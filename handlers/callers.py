@@ -68,6 +68,11 @@ class Caller:
             return f"service:{self.service.token_id}"
         return f"account:{self.account.account_id}" if self.account else "anonymous"
 
+    def on(self, account: AccountEntry) -> "Caller":
+        """Return who touches an account from outside of it: whoever is signed in as somebody else is nobody to it."""
+        own = self.account is not None and self.account.account_id == account.account_id
+        return self if own else replace(self, account=None, session=None)
+
     def origin(self) -> Origin:
         """Return what goes into each envelope."""
         handle = self.session.handle if self.session else ""
@@ -166,16 +171,21 @@ def secrets_ended(before: UserMFA, facts: list[Fact], account_id: str) -> list[R
 def record_refusal(
     caller: Caller, s: Sockets, refused: Refused, *, action: str, partner_id: str | None, account_id: str | None
 ) -> None:
-    """Keep what was asked in vain, in the stream of who asked; a loop of the same is kept for its first hour's share."""
+    """Keep what was asked in vain, in the stream of who asked; a loop of the same is kept for its first hour's share.
+
+    Of another tenant's things nothing is named, else one's own history would tell which ids there are.
+    """
     tenant = caller.account.partner_id if caller.account else (caller.service.partner_id if caller.service else "")
     stream = f"attempts:{caller.actor}"
+    if partner_id != tenant:
+        partner_id = account_id = None
     if not s.throttle.reserve((REFUSALS_RECORDED, caller.actor), now=caller.at).admitted:
         return
     origin = replace(caller.origin(), command_id=s.chance.new_id(), fingerprint="")
     fact = AttemptRefused(action=action, reason=refused.reason(), partner_id=partner_id, account_id=account_id)
 
     def append() -> int:
-        version = len(s.store.history(stream))
+        version = s.store.load(stream, lambda count, _: count + 1, 0)[1]
         return s.store.append(Change(stream, version, [fact], tenant), origin=origin)
 
     decided_again(append)

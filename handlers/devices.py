@@ -2,10 +2,12 @@
 
 import hmac
 import re
+from dataclasses import replace
 
-from handlers.callers import Caller
+from domain.facts import SignInLocked
+from handlers.callers import Caller, decided_again
 from handlers.limits import PASSWORD_BY_NETWORK, PASSWORD_BY_NETWORK_DAILY, PASSWORD_ELSEWHERE, PASSWORD_ON_DEVICE
-from handlers.ports import AccountEntry, Limit, Sockets
+from handlers.ports import AccountEntry, Change, Limit, Reservation, Sockets
 from handlers.shapes import mail_key
 
 _DEVICE_NAME = re.compile(r"[0-9a-f-]{36}", re.ASCII)
@@ -50,3 +52,16 @@ def password_tries(caller: Caller, key: str, s: Sockets) -> tuple[list[tuple[Lim
     device = known_device(caller, key, s)
     own = (PASSWORD_ON_DEVICE, f"{address}:{device}") if device else (PASSWORD_ELSEWHERE, address)
     return [own], [(PASSWORD_BY_NETWORK, caller.network), (PASSWORD_BY_NETWORK_DAILY, caller.network)]
+
+
+def tell_of_lock(account: AccountEntry, reservation: Reservation, caller: Caller, s: Sockets) -> None:
+    """Let the person hear, once for each lock, that wrong passwords have to wait, with a link that opens sign-in at once."""
+    fact = SignInLocked(until=reservation.blocked_until, unlock_id=s.chance.new_id())
+    stream = f"account:{account.account_id}"
+    origin = replace(caller.on(account).origin(), command_id=s.chance.new_id())
+
+    def append() -> int:
+        version = s.store.load(stream, lambda count, _: count + 1, 0)[1]
+        return s.store.append(Change(stream, version, [fact], account.partner_id), origin=origin)
+
+    decided_again(append)

@@ -1,5 +1,7 @@
 """Resets: the own, by password and mailed link; another's, by an administrator."""
 
+from dataclasses import replace
+
 from domain.kernel import Refused
 from domain.permissions import AnotherTenant, check_reset
 from domain.user_mfa import LinkNoLongerValid, NoOpenReset
@@ -71,6 +73,7 @@ def confirm_reset(reset_id: str, command: ConfirmReset, caller: Caller, s: Socke
         if command.password is None:
             raise PasswordNeeded
         prove_password(account, command.password, caller, s)
+    origin = replace(caller, account=account, session=caller.session if own else None).origin()
 
     def decide() -> int:
         mfa, version = mfa_of(account.account_id, s)
@@ -83,7 +86,7 @@ def confirm_reset(reset_id: str, command: ConfirmReset, caller: Caller, s: Socke
         if caller.token_hash is not None:
             rows.append(SessionClosed(caller.token_hash))
         change = Change(f"user_mfa:{account.account_id}", version, facts, account.partner_id)
-        return s.store.append(change, origin=caller.origin(), rows=rows)
+        return s.store.append(change, origin=origin, rows=rows)
 
     return decided_again(decide)
 

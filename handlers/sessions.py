@@ -10,7 +10,8 @@ from domain.kernel import Fact, Refused
 from domain.totp import clean_code, matching_step
 from domain.user_mfa import UserMFA
 from handlers.callers import Caller, TooManyTries, decided_again, mfa_of, secrets_ended
-from handlers.devices import password_tries, password_was_right
+from handlers.devices import known_device, password_tries, password_was_right, tell_of_lock
+from handlers.limits import PASSWORD_IN_A_ROW
 from handlers.ports import (
     AccountEntry,
     Change,
@@ -150,16 +151,22 @@ def sign_out(caller: Caller, s: Sockets) -> None:
 
 
 def prove_password(account: AccountEntry, password: str, caller: Caller, s: Sockets) -> None:
-    """Compare the password of an account, under the same counts as a sign-in. Too many end the session."""
-    own, network = password_tries(caller, mail_key(account.mail_address), s)
-    reservation = s.throttle.reserve(*own, *network, now=caller.at)
+    """Compare the password of an account, under the same counts as a sign-in. Too many end the session, and are told."""
+    key = mail_key(account.mail_address)
+    own, network = password_tries(caller, key, s)
+    untrusted = not known_device(caller, key, s)
+    digest = s.keys.digest("mail", key)
+    in_a_row = [(PASSWORD_IN_A_ROW, digest)] if untrusted else []
+    reservation = s.throttle.reserve(*own, *in_a_row, *network, now=caller.at)
     if not reservation.admitted:
         raise TooManyTries(until=reservation.retry_at.isoformat() if reservation.retry_at else None)
-    known = {each.credential_id: each.password_hash for each in s.people.credentials(mail_key(account.mail_address))}
+    known = {each.credential_id: each.password_hash for each in s.people.credentials(key)}
     if s.passwords.matches(password, known.get(account.credential_id or "")):
-        password_was_right(own, network, s, of_all=len(known) == 1)
+        password_was_right([*own, (PASSWORD_IN_A_ROW, digest)], network, s, of_all=len(known) == 1)
         return
-    if own[0][0].name in reservation.last:
+    s.sign_in_log.note(caller.at, digest, caller.ip_prefix, known_device=not untrusted, outcome="wrong_password")
+    if {own[0][0].name, PASSWORD_IN_A_ROW.name} & set(reservation.last):
+        tell_of_lock(account, reservation, caller, s)
         sign_out(caller, s)
     raise WrongPassword
 

@@ -6,9 +6,9 @@ from domain.facts import PasswordChanged, Purpose, SignInLocked, SignInUnlocked
 from domain.kernel import Fact, Refused
 from domain.requirement import LoginStep, login_step
 from handlers.callers import Caller, TooManyTries, decided_again, mfa_of, needed_of
-from handlers.devices import device_cookie, known_device, password_tries, password_was_right
+from handlers.devices import device_cookie, known_device, password_tries, password_was_right, tell_of_lock
 from handlers.limits import LINK_BY_NETWORK, PASSWORD_ELSEWHERE, PASSWORD_IN_A_ROW
-from handlers.ports import AccountEntry, Change, Link, LinkUsed, Reservation, Sockets, StillAllowed
+from handlers.ports import AccountEntry, Change, Link, LinkUsed, Sockets, StillAllowed
 from handlers.sessions import (
     Progress,
     State,
@@ -48,8 +48,9 @@ def sign_in(command: SignIn, caller: Caller, s: Sockets) -> Progress:
     if not accounts:
         digest = s.keys.digest("mail", key)
         s.sign_in_log.note(caller.at, digest, caller.ip_prefix, known_device=not untrusted, outcome="wrong_password")
-        if untrusted and reservation.last:
-            _lock_sign_in(key, reservation, caller, s)
+        account = s.people.account_with(key)
+        if account and {PASSWORD_ELSEWHERE.name, PASSWORD_IN_A_ROW.name} & set(reservation.last):
+            tell_of_lock(account, reservation, caller, s)
         raise WrongCredentials
     own.append((PASSWORD_IN_A_ROW, s.keys.digest("mail", key)))
     password_was_right(own, network, s, of_all=of_all)
@@ -77,21 +78,6 @@ def _accounts_behind(key: str, password: str, s: Sockets) -> tuple[list[AccountE
     if not credentials:
         s.passwords.matches(password, None)
     return list(s.people.accounts_behind(key, right)) if right else [], len(right) == len(credentials)
-
-
-def _lock_sign_in(key: str, reservation: Reservation, caller: Caller, s: Sockets) -> None:
-    """Tell the person that unknown devices have to wait, once for each lock, with a link that opens it at once."""
-    account = s.people.account_with(key)
-    if account is None or not {PASSWORD_ELSEWHERE.name, PASSWORD_IN_A_ROW.name} & set(reservation.last):
-        return
-    fact = SignInLocked(until=reservation.blocked_until, unlock_id=s.chance.new_id())
-    stream = f"account:{account.account_id}"
-
-    def append() -> int:
-        version = s.store.load(stream, lambda count, _: count + 1, 0)[1]
-        return s.store.append(Change(stream, version, [fact], account.partner_id), origin=caller.origin())
-
-    decided_again(append)
 
 
 class SelectAccount(Command):
@@ -191,7 +177,7 @@ def unlock_sign_in(link_id: str, command: UnlockSignIn, caller: Caller, s: Socke
         if open_lock != link_id:
             raise LinkRefused
         change = Change(stream, version, [SignInUnlocked()], account.partner_id)
-        return s.store.append(change, origin=caller.origin(), rows=[LinkUsed(link_id)])
+        return s.store.append(change, origin=caller.on(account).origin(), rows=[LinkUsed(link_id)])
 
     position = decided_again(append)
     address = s.keys.digest("mail", mail_key(account.mail_address))

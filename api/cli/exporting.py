@@ -47,8 +47,9 @@ def export(
         book = ledger(watchword)
         after = _position(since, watchword, "from", begins=True) or 0
         until = _position(to, watchword, "to")
-        older = _kept(against, book)
-        wanted = Wanted(partner, kind.value, after=after, until=until, asked=(since, to), older=older)
+        if until is not None and until < after:
+            raise typer.BadParameter("--to: the span ends before it begins")
+        wanted = Wanted(partner, kind.value, after=after, until=until, asked=(since, to), older=_kept(against, book))
         manifest = _written(Export(watchword, book, wanted), out, watchword, book)
     words = [
         f"{manifest['what']}: {manifest['facts']} facts in {out}",

@@ -26,7 +26,7 @@ class Lasting(StaticFiles):
         """Serve one file."""
 
         async def lasting(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] == 200:  # noqa: PLR2004
+            if message["type"] == "http.response.start" and message["status"] in {200, 206, 304}:
                 message["headers"].append((b"cache-control", b"public, max-age=31536000, immutable"))
             await send(message)
 

@@ -1,20 +1,17 @@
 """Forms: the command in a posted form, and what a person is told when it is not taken."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
 
-from fastapi import Response
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from api.doors import Asked, form_of
 from api.refusals import TABLE
 from domain.kernel import Refused
-from domain.permissions import AnotherTenant
 from domain.totp import MalformedCode
-from handlers.ports import SessionEnded, Unavailable
+from handlers.ports import Unavailable
 from handlers.sessions import StepUp, step_up, token_hash
 
 Wish = TypeVar("Wish", bound=BaseModel)
@@ -76,18 +73,6 @@ def wrong_of(error: Exception, now: datetime, form: str = "") -> Wrong:
             said.status, f"{sentence} That is at {when(moment)}.", {}, form, headers={"Retry-After": str(seconds)}
         )
     return Wrong(said.status, sentence, {}, form)
-
-
-def tried(
-    asked: Asked, wish: Callable[[], Response], otherwise: Callable[[Wrong], Response], form: str = ""
-) -> Response:
-    """Carry a wish out; what was refused is said on the page that held the form, with everything as it was."""
-    try:
-        return wish()
-    except (SessionEnded, AnotherTenant):
-        raise
-    except (Refused, ValidationError, MalformedCode, Unavailable) as error:
-        return otherwise(wrong_of(error, asked.caller.at, form))
 
 
 def command(shape: type[Wish], asked: Asked, **more: object) -> Wish:

@@ -1,23 +1,28 @@
 """A page in its frame, the way from one to the next, and how an error looks."""
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic import ValidationError
 
 from api.doors import SAFE_METHODS, Asked, clear_cookie, cookie_name, csrf_token, one_cookie, set_cookie
 from api.frame.files import HERE, STATIC
-from api.frame.forms import LABELS, Wrong, asks_for_password, when
+from api.frame.forms import LABELS, Wrong, asks_for_password, when, wrong_of
 from api.frame.notices import SAID, Notice
 from api.refusals import NotYet, ViewBehind
 from domain.facts import Factor
-from domain.permissions import Action, may
+from domain.guessing import ChallengeEnded
+from domain.kernel import Refused
+from domain.permissions import Action, AnotherTenant, may
+from domain.totp import MalformedCode
 from handlers.callers import member, mfa_of
-from handlers.ports import SessionEnded
-from handlers.sessions import State
+from handlers.ports import SessionEnded, Unavailable
+from handlers.sessions import State, sign_out
 
 PLACES = {
     State.ANONYMOUS: "/sign-in",
@@ -99,6 +104,31 @@ def sign_out_here(asked: Asked) -> None:
     """Take the session cookie back."""
     clear_cookie(asked.response, asked.watchword)
     asked.caller = replace(asked.caller, session=None, account=None, token_hash=None)
+
+
+def tried(
+    asked: Asked, wish: Callable[[], Response], otherwise: Callable[[Wrong], Response], form: str = ""
+) -> Response:
+    """Carry a wish out; what was refused is said on the page that held the form, with everything as it was.
+
+    The last wrong password or code of a sign-in ends it: then there is nothing more to show, and the way leads back.
+    """
+    try:
+        return wish()
+    except (SessionEnded, AnotherTenant):
+        raise
+    except (Refused, ValidationError, MalformedCode, Unavailable) as error:
+        if isinstance(error, Refused) and _is_over(asked, error):
+            sign_out_here(asked)
+            return go(asked, PLACES[State.ANONYMOUS], "too_many_tries")
+        return otherwise(wrong_of(error, asked.caller.at, form))
+
+
+def _is_over(asked: Asked, error: Refused) -> bool:
+    if isinstance(error, ChallengeEnded):
+        sign_out(asked.caller, asked.s)
+    hashed = asked.caller.token_hash
+    return hashed is not None and asked.s.sessions.find(hashed, asked.caller.at) is None
 
 
 def of_error(request: Request, error: Exception, answer: JSONResponse) -> Response:

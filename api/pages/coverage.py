@@ -66,7 +66,7 @@ def standing_alone(answer: Response) -> str:
     """Return a page as a file that needs nothing beside it: the content without the frame, with the style inside."""
     text = bytes(answer.body).decode()
     content = text.partition("<main")[2].partition(">")[2].partition("</main>")[0]
-    content = re.sub(r"<search.*?</search>", "", content, flags=re.DOTALL)
+    content = re.sub(r"<search.*?</search>|</?a\b[^>]*>", "", content, flags=re.DOTALL)
     style = "\n".join((HERE / "static" / name).read_text() for name in ("pico.min.css", "app.css"))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>Coverage certificate</title>\n'

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from api.doors import SIGNED_IN, Admit, Asked, form_of
-from api.frame.forms import Wrong, command, stepped_up, tried
-from api.frame.page import go, page
+from api.frame.forms import Wrong, command, stepped_up
+from api.frame.page import go, page, tried
 from domain.facts import Factor, Population
 from domain.permissions import Action, may
 from handlers import mfa, policy, reset
@@ -42,6 +42,7 @@ def _policy(asked: Asked) -> dict[str, Any] | None:
     account = asked.caller.person()
     if not may(member(account), Action.SEE_POLICY):
         return None
+    policy.allowed(account.partner_id, Action.SEE_POLICY, asked.caller, asked.s)
     found = policy_of(account.partner_id, asked.s)[0]
     return {
         "partner": account.partner_name,

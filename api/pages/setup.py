@@ -9,12 +9,11 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from api.doors import SETTING_UP, Admit, Asked, form_of
-from api.frame.forms import Wrong, command, stepped_up, tried
-from api.frame.page import go, page
-from api.pages.sign_in import too_many_codes, went_on
-from domain.guessing import ChallengeEnded
+from api.frame.forms import Wrong, command, stepped_up
+from api.frame.page import go, page, tried
+from api.pages.sign_in import went_on
 from handlers import mfa, reset
-from handlers.sessions import CodeNotAccepted, State
+from handlers.sessions import State
 
 router = APIRouter()
 _LINK = re.compile(r"[^\s#]*#(.+)")
@@ -79,12 +78,7 @@ def confirm(asked: Annotated[Asked, Depends(Admit(SETTING_UP))]) -> Response:
     """Judge the first code of the new app."""
 
     def wish() -> Response:
-        try:
-            progress = mfa.confirm_setup(command(mfa.ConfirmSetup, asked), asked.caller, asked.s)
-        except (CodeNotAccepted, ChallengeEnded) as error:
-            if (back := too_many_codes(asked, error)) is not None:
-                return back
-            raise
+        progress = mfa.confirm_setup(command(mfa.ConfirmSetup, asked), asked.caller, asked.s)
         return went_on(asked, progress, "mfa_active")
 
     return tried(asked, wish, lambda wrong: _setup(asked, wrong))

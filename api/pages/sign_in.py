@@ -6,11 +6,10 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from api.doors import ANYBODY, CHOOSING, GIVING_A_CODE, Admit, Asked, form_of, with_session
-from api.frame.forms import Wrong, command, tried
-from api.frame.page import PLACES, go, page, sign_out_here
-from domain.guessing import ChallengeEnded
+from api.frame.forms import Wrong, command
+from api.frame.page import PLACES, go, page, sign_out_here, tried
 from handlers import sessions, sign_in
-from handlers.sessions import CodeNotAccepted, Progress, State
+from handlers.sessions import Progress, State
 
 router = APIRouter()
 
@@ -20,15 +19,6 @@ def went_on(asked: Asked, progress: Progress, said: str | None = None) -> Respon
     asked.proceed(progress)
     state = State(progress.session.state) if progress.session else State.ANONYMOUS
     return go(asked, PLACES[state], said, progress.position or 0)
-
-
-def too_many_codes(asked: Asked, error: CodeNotAccepted | ChallengeEnded) -> Response | None:
-    """Lead back to the password when that was the last code of this sign-in."""
-    if isinstance(error, ChallengeEnded) or error.because.get("challenge_ended"):
-        sessions.sign_out(asked.caller, asked.s)
-        sign_out_here(asked)
-        return go(asked, "/sign-in", "too_many_codes")
-    return None
 
 
 @router.get("/sign-in")
@@ -92,12 +82,7 @@ def post_code(asked: Annotated[Asked, Depends(Admit(GIVING_A_CODE))]) -> Respons
     """Judge the code."""
 
     def wish() -> Response:
-        try:
-            return went_on(asked, sign_in.enter_code(command(sign_in.EnterCode, asked), asked.caller, asked.s))
-        except (CodeNotAccepted, ChallengeEnded) as error:
-            if (back := too_many_codes(asked, error)) is not None:
-                return back
-            raise
+        return went_on(asked, sign_in.enter_code(command(sign_in.EnterCode, asked), asked.caller, asked.s))
 
     return tried(asked, wish, lambda wrong: _code_form(asked, wrong))
 

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from api.doors import SIGNED_IN, Admit, Asked
-from api.frame.forms import Wrong, command, stepped_up, tried
-from api.frame.page import catch_up, go, page
+from api.frame.forms import Wrong, command, stepped_up
+from api.frame.page import catch_up, go, page, tried
 from api.listing import VIEWS, Sort, Wanted, listed
 from api.past import bad, moment_of
 from domain.facts import PartnerType, Role
@@ -50,8 +50,9 @@ def _wanted(asked: Asked, partner_id: str) -> Wanted:
     for name, values in allowed.items():
         if given[name] not in values:
             raise bad("query", name, f"choose one of {', '.join(value for value in values if value)}")
-    if len(given["q"]) > 100 or not given["q"].isprintable() or len(given["organization"]) > 100:  # noqa: PLR2004 as in the JSON door
-        raise bad("query", "q", "give at most 100 printable characters")
+    for name in ("q", "organization"):
+        if len(given[name]) > 100 or not given[name].isprintable():  # noqa: PLR2004 as in the JSON door
+            raise bad("query", name, "give at most 100 printable characters")
     return Wanted(
         partner_id,
         mfa_status=given["mfa_status"] or None,
@@ -90,7 +91,7 @@ def _show(asked: Asked, wrong: Wrong | None = None, asks_about: str = "") -> Res
         wanted=wanted,
         roles=list(Role),
         organizations=organizations if len(organizations) <= ORGANIZATIONS_IN_A_MENU else None,
-        target=_target(asked, about) if about else None,
+        target=_target(asked, me, about) if about and may(me, Action.RESET_USER) else None,
         here=_kept(asked),
         today=_kept(asked, cursor="", as_of=""),
         latest=asked.caller.at.strftime("%Y-%m-%dT%H:%M"),
@@ -116,11 +117,13 @@ def _not_resettable(me: Member, row: dict[str, Any]) -> str:
     return ""
 
 
-def _target(asked: Asked, account_id: str) -> dict[str, str]:
+def _target(asked: Asked, me: Member, account_id: str) -> dict[str, str]:
     """Return whom the confirmation is about; an id of elsewhere is unknown here."""
-    found = asked.s.people.account(account_id) if len(account_id) <= 100 else None  # noqa: PLR2004 the length of an id
-    if found is None or found.partner_id != asked.caller.person().partner_id:
+    fits = len(account_id) <= 100 and account_id.isprintable()  # noqa: PLR2004 the length of an id
+    found = asked.s.people.account(account_id) if fits else None
+    if found is None or found.disabled or found.partner_id != me.partner_id:
         raise AnotherTenant
+    check_reset(me, member(found))
     return {"account_id": found.account_id, "name": found.name, "email": found.mail_address}
 
 

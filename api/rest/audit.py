@@ -35,7 +35,7 @@ def read_audit(
     asked: Annotated[Asked, Depends(Admit(SIGNED_IN, service="audit"))],
     *,
     account: Id | None = None,
-    actor: Annotated[str | None, Query(max_length=120, examples=["account:acc-7"])] = None,
+    actor: Annotated[str | None, Query(max_length=120, pattern=r"^[^\x00-\x1f]*$", examples=["account:acc-7"])] = None,
     topic: Annotated[str | None, Query(max_length=60, examples=["user_mfa.reset_confirmed", "user_mfa."])] = None,
     from_: Annotated[AsOf, Query(alias="from")] = None,
     to: AsOf = None,

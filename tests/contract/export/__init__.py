@@ -1,0 +1,1 @@
+"""A partner's facts in files, checked by somebody else's program."""
