@@ -177,7 +177,7 @@ def record_refusal(
     """
     tenant = caller.account.partner_id if caller.account else (caller.service.partner_id if caller.service else "")
     stream = f"attempts:{caller.actor}"
-    if partner_id != tenant:
+    if tenant not in {partner_id, "*"}:
         partner_id = account_id = None
     if not s.throttle.reserve((REFUSALS_RECORDED, caller.actor), now=caller.at).admitted:
         return
