@@ -29,7 +29,7 @@ SAID = {
     "policy_saved_signed_out": Notice("The policy is saved, and everybody it touches was signed out."),
     "user_reset": Notice("The MFA was reset: old codes are refused from now on, and a mail is on its way."),
     "mail_again": Notice("The mail is on its way again, with a new link. The older link no longer works."),
-    "too_many_tries": Notice("That was wrong too often: sign in again with your password.", "problem"),
+    "too_many_tries": Notice("Too many wrong codes or passwords: sign in again.", "problem"),
     "sign_in_unlocked": Notice("Sign-in is open again."),
     "signed_out": Notice("You are signed out.", "info"),
     "form_too_old": Notice("That page had lain open for too long. Please try again.", "problem"),

@@ -61,9 +61,10 @@ def mail_pages() -> bool:
 
 
 @pytest.fixture
-def settings(settings: Settings, catcher: MailCatcher, *, mail_pages: bool) -> Settings:
-    """The portal's settings, with a real way for its mails."""
-    return replace(settings, smtp_url=catcher.url, mail_dir=catcher.mail_dir, mail_pages=mail_pages)
+def settings(settings: Settings, catcher: MailCatcher, tmp_path: Path, *, mail_pages: bool) -> Settings:
+    """The portal's settings, with a real way for its mails, and a ledger of its own."""
+    mail = replace(settings, smtp_url=catcher.url, mail_dir=catcher.mail_dir, mail_pages=mail_pages)
+    return replace(mail, ledger_dir=tmp_path / "ledger")
 
 
 @pytest.fixture

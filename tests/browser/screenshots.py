@@ -204,6 +204,8 @@ def administrating(story: Story, page: Page, post: PostOffice) -> None:
     post.deliver()
     page.goto("/audit")
     shoot(page, "audit")
+    page.goto("/audit/certificate?from=2&to=90")
+    shoot(page, "certificate")
     page.goto("/user-management?as_of=30")
     shoot(page, "user-management-past")
     page.goto("/user-management?mfa_status=Inactive&sort=-email")

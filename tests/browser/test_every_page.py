@@ -272,6 +272,11 @@ def in_the_log(portal: Portal, window: Windows, _: PostOffice, scrutiny: Scrutin
     scrutiny.look(page, "audit, nothing matches")
     page.goto("/audit?topic=nothing")
     scrutiny.look(page, "audit, a filter that makes no sense")
+    page.goto("/audit/certificate")
+    scrutiny.look(page, "coverage certificate, asked for")
+    page.goto(f"/audit/certificate?from=2&to={portal.watchword.store.last_position()}")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("certificate", ignore_case=True)
+    scrutiny.look(page, "coverage certificate")
 
 
 def in_the_post(portal: Portal, window: Windows, post: PostOffice, scrutiny: Scrutiny) -> None:
@@ -296,7 +301,7 @@ AREAS: dict[Area, set[str]] = {
     in_dialogs: {"/security-settings", "/security-settings/reset"},
     among_users: {"/user-management"},
     behind_links: {"/reset/*", "/unlock/*", "/nowhere", "/user-management", "/security-settings/enable"},
-    in_the_log: {"/audit"},
+    in_the_log: {"/audit", "/audit/certificate"},
     in_the_post: {"/dev/mail", "/dev/mail/*"},
 }
 """The places that each walk comes to; forms that are refused show their page under the address they were sent to."""

@@ -27,6 +27,7 @@ WHAT_HAPPENED = {
         "sign_in_unlocked",
         "attempt_refused",
     ],
+    "audit": ["read", "exported"],
     "partner_policy": ["enforced", "enforcement_lifted", "everyone_signed_out"],
     "user_mfa": [
         "enabled",
@@ -45,7 +46,7 @@ WHAT_HAPPENED = {
 """Names in the log are for ever: a word may be added here, and none may change or go."""
 TOPICS = sorted(f"{aggregate}.{word}" for aggregate, words in WHAT_HAPPENED.items() for word in words)
 
-IRREGULAR_PARTICIPLES = ("sent", "given_up", "signed_out")
+IRREGULAR_PARTICIPLES = ("sent", "given_up", "signed_out", "read")
 
 TELLTALE = re.compile(
     r"secret|seed|key|code|token|password|passphrase|credential|cookie|hash|otp|pin\b|e_?mail|address|phone|ip\b|person"

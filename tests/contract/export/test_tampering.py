@@ -65,6 +65,10 @@ def swapped(records: list[Any], proofs: list[Any]) -> None:
     records[5], records[9] = records[9], records[5]
 
 
+def numbered_beyond_the_log(records: list[Any], proofs: list[Any]) -> None:
+    proofs[-1]["leaf_number"] += 1_000_000
+
+
 def both_swapped(records: list[Any], proofs: list[Any]) -> None:
     swapped(records, proofs)
     proofs[5], proofs[9] = proofs[9], proofs[5]
@@ -109,6 +113,7 @@ def told_otherwise(name: str, value: Any) -> Callable[[list[Any], list[Any]], No
 WRONGS: dict[str, tuple[Callable[[list[Any], list[Any]], None], str]] = {
     "a record in another's place": (swapped, "does not say what its leaf says"),
     "two facts in each other's place": (both_swapped, "out of order"),
+    "a number beyond the log": (numbered_beyond_the_log, "its leaf has a number out of order"),
     "another's proof": (proof_exchanged, "the proof does not lead to the checkpoint"),
     "another's leaf": (leaf_exchanged, "the leaf is another fact's"),
     "a leaf and its record changed": (leaf_changed, "the proof does not lead to the checkpoint"),
