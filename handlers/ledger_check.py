@@ -104,6 +104,9 @@ class LedgerCheck:
             if root != given.checkpoint.root:
                 what = f"the first {given.checkpoint.size} facts are not those of the given checkpoint"
                 self._found.add("given", what)
+        early = self._tree.before_the_first()
+        if early is not None:
+            self._found.add("early", f"a fact stands at position {early}, where none can", position=early)
         hole = None if self._found.start else self._tree.after_a_hole()
         if hole:
             self._found.add("hole", f"{hole[1]} lacks a version before position {hole[0]}", position=hole[0])

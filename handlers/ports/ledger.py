@@ -104,6 +104,9 @@ class Tree(Protocol):
     def fetch(self, nodes: Sequence[Node]) -> Mapping[Node, bytes]:
         """Look up the hashes of full subtrees; LedgerBroken when one is not there."""
 
+    def before_the_first(self) -> int | None:
+        """Return a position of a fact that stands where no fact can: before position 1."""
+
     def after_a_hole(self) -> tuple[int, str] | None:
         """Return the first position at which a stream goes on after a version that it lacks, and the stream."""
 

@@ -84,6 +84,11 @@ class PostgresTree:
         with self._database.connection() as connection:
             return _fetch(_raw(connection), nodes)
 
+    def before_the_first(self) -> int | None:
+        """Return a position of a fact that stands where no fact can: before position 1."""
+        row = self._database.one("SELECT min(notification_id) AS position FROM stored_events WHERE notification_id < 1")
+        return row["position"] if row else None
+
     def after_a_hole(self) -> tuple[int, str] | None:
         """Return the first position at which a stream goes on after a version that it lacks, and the stream."""
         with self._database.connection() as connection, connection.transaction():

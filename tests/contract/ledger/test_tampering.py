@@ -53,6 +53,17 @@ def test_every_change_of_the_log_is_found_and_its_first_position_named(full: Boo
     assert full.check().findings == {}
 
 
+@pytest.mark.parametrize("position", [0, -7])
+def test_a_fact_where_no_fact_can_be_is_found(full: Book, position: int) -> None:
+    full.own(
+        "INSERT INTO stored_events (originator_id, originator_version, topic, state, notification_id)"
+        f" SELECT 'partner_policy:forged', 1, topic, state, {position} FROM stored_events LIMIT 1 RETURNING 1"
+    )
+    found = full.check(full=False)
+    assert found.findings["early"].position == position
+    full.restore()
+
+
 def changed(book: Book) -> bool:
     differing = "SELECT * FROM {} EXCEPT SELECT * FROM {}"
     pair = ("stored_events", "saved_stored_events")
