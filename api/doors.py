@@ -63,13 +63,13 @@ class Asked:
         if progress.device is not None:
             set_cookie(self.response, self.watchword, "watchword-device", progress.device, max_age=DEVICE_SECONDS)
 
-    def wait(self, min_position: int | None, *views: str) -> tuple[int, int]:
+    def wait(self, min_position: int | None, *views: str, seconds: float | None = None) -> tuple[int, int]:
         """Wait until the views have come to a position; return how far they have come, and how old that is in ms."""
         database = self.watchword.database
         if min_position and min_position > self.s.store.last_position():
             raise ViewBehind
         for view in views if min_position else ():
-            if not wait_for(database.one, view, min_position or 0, WAIT_SECONDS):
+            if not wait_for(database.one, view, min_position or 0, seconds or WAIT_SECONDS):
                 raise ViewBehind
         query = "SELECT min(notification_id) AS position FROM notification_tracking WHERE application_name = ANY(%s)"
         position = (database.one(query, (list(views),)) or {}).get("position") or 0

@@ -32,6 +32,8 @@ PLACES = {
     State.SIGNED_IN: "/",
 }
 """Where each state of a sign-in goes on."""
+SOON = 1.0
+"""Seconds that a page waits for what others have just done."""
 
 
 _templates = Environment(
@@ -93,11 +95,14 @@ def _notice(asked: Asked) -> tuple[Notice | None, int]:
 
 
 def catch_up(asked: Asked, *views: str) -> None:
-    """Let the views come to the command that led to this page. If they cannot, the page says how far they are."""
-    position = _notice(asked)[1]
-    if 0 < position <= asked.s.store.last_position():  # a made-up one waits for nothing
-        with suppress(ViewBehind):
-            asked.wait(position, *views)
+    """Let the views come to the newest fact, and longer to the command that led to this page.
+
+    If they cannot, the page says how far they are.
+    """
+    last, own = asked.s.store.last_position(), _notice(asked)[1]
+    led_here = 0 < own <= last  # a made-up position waits for nothing
+    with suppress(ViewBehind):
+        asked.wait(own if led_here else last, *views, seconds=None if led_here else SOON)
 
 
 def sign_out_here(asked: Asked) -> None:

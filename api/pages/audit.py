@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from api.auditing import entries
 from api.doors import SIGNED_IN, Admit, Asked
-from api.frame.page import page
+from api.frame.page import catch_up, page
 from api.past import bad
 from api.rest.audit import TOPICS, VIEWS, after_of, known_topic, until_of
 from domain.permissions import Action
@@ -31,6 +31,7 @@ def show(asked: Annotated[Asked, Depends(Admit(SIGNED_IN))]) -> Response:
     for name, text in given.items():
         if len(text) > 120 or not text.isprintable():  # noqa: PLR2004 as in the JSON door
             raise bad("query", name, "give at most 120 printable characters")
+    catch_up(asked, *VIEWS)
     position, lag = asked.wait(None, *VIEWS)
     found = entries(
         asked.watchword,

@@ -71,7 +71,7 @@ def _show(asked: Asked, wrong: Wrong | None = None, asks_about: str = "") -> Res
     partner_id = account.partner_id
     policy.allowed(partner_id, Action.SEE_USERS, asked.caller, asked.s)
     wanted = _wanted(asked, partner_id)
-    catch_up(asked, *VIEWS, status_history.NAME)
+    catch_up(asked, *VIEWS, "mail_state", status_history.NAME)
     found = listed(wanted, None, asked)
     with asked.watchword.database.connection() as connection:
         organizations = user_status.organizations(connection, partner_id, ORGANIZATIONS_IN_A_MENU + 1)

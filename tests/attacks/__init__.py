@@ -1,0 +1,1 @@
+"""Every attack of the catalogue, from outside, against a running service."""

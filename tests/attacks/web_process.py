@@ -1,0 +1,48 @@
+"""One web process of the service under attack: as `watchword web` runs it, but on a clock that the test moves."""
+
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import uvicorn
+
+from api.bootstrap import build
+from api.children import watch_parent
+from api.settings import read
+from api.web import create_app
+from tests.services import SetClock
+
+
+class SharedClock(SetClock):
+    """A clock that all processes of a site share: a file says how many seconds it is ahead."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.file = file
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=float(self.file.read_text()))
+
+    def advance(self, **spans: float) -> None:
+        super().advance(**spans)
+        fresh = self.file.with_suffix(".new")
+        fresh.write_text(str(self.ahead.total_seconds()))
+        fresh.rename(self.file)
+
+
+def main() -> None:
+    watch_parent(int(sys.argv[2]))
+    watchword = build(read(ask_running=False), clock=SharedClock(Path(sys.argv[1])), pool_size=8)
+    uvicorn.run(
+        create_app(watchword),
+        port=watchword.settings.port,
+        timeout_graceful_shutdown=2,
+        timeout_keep_alive=600,
+        server_header=False,
+        access_log=False,
+        proxy_headers=False,
+    )
+
+
+if __name__ == "__main__":
+    main()
