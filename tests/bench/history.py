@@ -1,11 +1,12 @@
 """Reviewers' questions at any length of history: folding, proving, looking back, beside bare SQL in the same run."""
 
 import random
+import resource
 import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -16,12 +17,15 @@ from psycopg.rows import dict_row
 
 from api import bootstrap
 from api.embedded.postgres import EmbeddedPostgres
+from api.exporting import Export, Wanted
 from api.settings import read
 from domain import facts as f
 from domain.kernel import Envelope, Fact, replay
 from domain.user_mfa import UserMFA
 from domain.user_mfa import evolve as evolve_mfa
+from handlers.ledger import Ledger
 from handlers.ledger_check import LedgerCheck
+from handlers.ports import Origin
 from projections import runner, status_history, user_status
 
 Answer = TypeVar("Answer")
@@ -31,6 +35,7 @@ FACTS_OF_AN_ACCOUNT = 20
 PARTNER = "big"
 PAIRS = 10_000
 ROUNDS = 200
+FORMATS = ("jsonl", "csv", "parquet", "ocsf")
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,8 @@ class Rate:
     seconds: float
     floor: float
     """Seconds of one bare sequential read of the same facts."""
+    memory: int = field(default_factory=lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+    """MB that this process has had at most, up to the end of it."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +179,14 @@ def _measured(watchword: bootstrap.Watchword, owner: str, facts: int) -> tuple[l
         if found.findings:
             raise SystemExit(f"the ledger is wrong: {found.findings}")
         rates.append(Rate("ledger proved", facts, took, floor))
+        rates += [Rate(f"exported as {kind}", facts, _exported(watchword, book, kind), floor) for kind in FORMATS]
         return rates, _looked(watchword, connection, facts), _differences(watchword, connection, facts)
+
+
+def _exported(watchword: bootstrap.Watchword, book: Ledger, kind: str) -> float:
+    origin = Origin(actor="operator", command_id=f"export {kind}", at=watchword.sockets.clock.now())
+    export, out = Export(watchword, book, Wanted(PARTNER, kind)), watchword.settings.data_dir / f"export-{kind}"
+    return _seconds(lambda: export.write(out, origin))
 
 
 def _write(watchword: bootstrap.Watchword, owner: str, facts: int) -> None:
@@ -262,10 +276,10 @@ def _seconds(work: Callable[[], object]) -> float:
 
 def table(rates: list[Rate], looked: list[Looked], differ: int) -> str:
     """Return the results for a person."""
-    lines = [f"{'facts/s':24} {'ours':>9} {'bare read':>10} {'ratio':>6}"]
+    lines = [f"{'facts/s':24} {'ours':>9} {'bare read':>10} {'ratio':>6} {'MB':>5}"]
     for each in rates:
         ours, bare = each.facts / each.seconds, each.facts / each.floor
-        lines.append(f"{each.what:24} {ours:9,.0f} {bare:10,.0f} {bare / ours:6.1f}")
+        lines.append(f"{each.what:24} {ours:9,.0f} {bare:10,.0f} {bare / ours:6.1f} {each.memory:5}")
     lines.append(f"{'facts of history':>18} {'page as of, ms':>15} {'page now':>9} {'account':>8} {'proof':>6}")
     lines += [
         f"{each.facts:18,} {each.page * 1e3:15.2f} {each.now * 1e3:9.2f} {each.account * 1e3:8.2f} {each.proof * 1e3:6.2f}"
