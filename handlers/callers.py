@@ -1,6 +1,7 @@
 """Who asks: a browser's sign-in or a service of the portal, and how a wish of theirs reaches the log."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
@@ -134,10 +135,8 @@ def actor_at(caller: Caller, partner_id: str, s: Sockets) -> Member:
 def decided_again(decide: Callable[[], Answer]) -> Answer:
     """Decide, and decide again on the longer history whenever somebody else was faster."""
     for _ in range(_DECISIONS):
-        try:
+        with suppress(Conflict):  # somebody else was faster: the next round sees what they did
             return decide()
-        except Conflict:
-            continue
     raise Unavailable("too many changes of the same account at once")
 
 

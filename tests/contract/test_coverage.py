@@ -17,7 +17,7 @@ from domain.kernel import Envelope
 from domain.requirement import population_of, requirement
 from projections import coverage
 from projections.coverage import TICK, Cause, Covered, Span, Stretch
-from tests.contract.test_status_history import PARTNERS, VISIBLE, Past, Writer, envelopes
+from tests.contract.pasts import PARTNERS, VISIBLE, Past, Writer, envelopes
 from tests.servers import Servers
 from tests.services import settings_for
 
