@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from api import past
 from api.words import sentence
 from domain.kernel import FACTS
 from handlers import directory
@@ -94,6 +95,14 @@ def test_it_is_filtered_by_whom_who_what_and_when(portal: Portal) -> None:
     today = portal.clock.now().date().isoformat()
     assert read(owner, **{"topic": "partner_policy.", "to": today, "from": before.date().isoformat()}) == both
     assert len(read(owner, limit=1)) == len(read(owner, limit=200))
+
+
+@pytest.mark.parametrize(
+    ("begins", "meant"), [(True, "2026-10-31T23:59:59.999999+00:00"), (False, "2026-11-01T23:59:59.999999+00:00")]
+)
+def test_a_span_holds_the_first_and_the_last_moment_of_its_days(meant: str, *, begins: bool) -> None:
+    """What happened at the very midnight belongs to the day that begins there."""
+    assert past._instant("2026-11-01", "from", begins=begins).isoformat() == meant
 
 
 def test_a_refused_attempt_stands_there(portal: Portal) -> None:
