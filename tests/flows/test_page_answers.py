@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -11,12 +12,19 @@ from fastapi import APIRouter, Depends
 from api.cli.importing import take_file
 from api.doors import SIGNED_IN, Admit
 from api.frame.files import STATIC
-from api.settings import BadSetting, read
+from api.settings import BadSetting, Settings, read
 from api.web import create_app
 from tests.directory import address
 from tests.flows.pages import FROM_OUR_PAGE, entries, look, submit
 from tests.flows.steps import enforce, signed_in
 from tests.services import Portal
+
+
+@pytest.fixture
+def settings(settings: Settings, tmp_path: Path) -> Settings:
+    """Checkpoints in a folder of the test's own: each database is another log."""
+    return replace(settings, ledger_dir=tmp_path / "ledger")
+
 
 # ── Headers, methods, files ──
 
