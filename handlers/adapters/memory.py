@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from domain.kernel import Envelope, Fact, replay
 from handlers.ports import Change, Conflict, Known, MessageProcessed, Origin, Row
-from handlers.ports.log import State, enveloped
+from handlers.ports.log import State, check_watched, enveloped
 
 
 class MemoryEventStore:
@@ -31,6 +31,7 @@ class MemoryEventStore:
         """Store the facts and the rows at once and return the last position. Raises Conflict."""
         if not any(change.facts for change in changes):
             raise ValueError("an append needs at least one fact")
+        check_watched(unchanged)
         with self._lock:
             known = self._commands.get(origin.command_id)
             if known is not None:

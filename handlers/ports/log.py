@@ -10,6 +10,17 @@ from domain.kernel import Envelope, Fact
 State = TypeVar("State")
 
 
+WATCHED = "partner_policy:"
+"""How the streams begin on which a decision about another stream may stand; whoever adds to one waits for such decisions."""
+
+
+def check_watched(unchanged: Sequence[tuple[str, int]]) -> None:
+    """Refuse to let a decision stand on a stream that nobody watches."""
+    for stream, _ in unchanged:
+        if not stream.startswith(WATCHED):
+            raise ValueError(f"no decision can stand on {stream}: only streams of {WATCHED} are watched")
+
+
 class Conflict(Exception):
     """Somebody else wrote to the stream since it was read: decide again, never append again."""
 
@@ -86,7 +97,8 @@ class EventStore(Protocol):
         """Store the facts and the rows in one transaction and return the last position.
 
         A command id that is already stored is answered with its position and stores nothing. Raises Conflict when a
-        stream has moved on, or one that was to stay ``unchanged``; Unavailable when the log does not answer.
+        stream has moved on, or one that was to stay ``unchanged``; Unavailable when the log does not answer. Of all
+        streams only those of ``WATCHED`` can be asked to stay.
         """
 
     def history(self, stream: str) -> Sequence[Envelope]:

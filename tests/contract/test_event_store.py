@@ -1,6 +1,8 @@
 """What every log keeps: one contract over the log in memory and the one in PostgreSQL."""
 
+from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -23,6 +25,7 @@ from tests.contract.plugs import (
 
 ONE = "user_mfa:one"
 TWO = "user_mfa:two"
+POLICY = "partner_policy:two"
 
 
 def test_an_empty_log_has_nothing(plug: Plug) -> None:
@@ -105,16 +108,44 @@ def test_a_stale_version_is_a_conflict_and_stores_nothing(plug: Plug) -> None:
 
 def test_a_stream_that_was_to_stay_and_moved_on_is_a_conflict(plug: Plug) -> None:
     store = plug.store
-    store.append(change(TWO, 0, 1), origin=origin())
-    store.append(change(ONE, 0, 1), origin=origin(), unchanged=[(TWO, 1), ("user_mfa:never", 0)])
-    store.append(change(TWO, 1, 2), origin=origin())
+    store.append(change(POLICY, 0, 1), origin=origin())
+    store.append(change(ONE, 0, 1), origin=origin(), unchanged=[(POLICY, 1), ("partner_policy:never", 0)])
+    store.append(change(POLICY, 1, 2), origin=origin())
     with pytest.raises(Conflict):
-        store.append(change(ONE, 1, 2), origin=origin(), unchanged=[(TWO, 1)], rows=[MessageProcessed("notifier", "1")])
+        store.append(
+            change(ONE, 1, 2), origin=origin(), unchanged=[(POLICY, 1)], rows=[MessageProcessed("notifier", "1")]
+        )
     with pytest.raises(Conflict):
-        store.append(change(ONE, 1, 2), origin=origin(), unchanged=[(TWO, 0)])
+        store.append(change(ONE, 1, 2), origin=origin(), unchanged=[(POLICY, 0)])
     assert (numbers_in(store, ONE), plug.processed()) == ((1,), set())
-    store.append(change(ONE, 1, 2), origin=origin(), unchanged=[(TWO, 2)])
+    store.append(change(ONE, 1, 2), origin=origin(), unchanged=[(POLICY, 2)])
     assert numbers_in(store, ONE) == (1, 2)
+
+
+def test_only_a_stream_that_is_watched_can_be_asked_to_stay(plug: Plug) -> None:
+    with pytest.raises(ValueError, match="only streams of partner_policy: are watched"):
+        plug.store.append(change(ONE, 0, 1), origin=origin(), unchanged=[(TWO, 0)])
+    assert plug.store.last_position() == 0
+
+
+def test_what_a_decision_stands_on_does_not_change_while_it_is_stored(plug: Plug) -> None:
+    """Of two that each stand on what the other changes, one is first and the other hears of it."""
+
+    def one_of_two(number: int, switches: int) -> bool:
+        one, policy = f"user_mfa:{number}", f"partner_policy:{number}"
+        with suppress(Conflict):
+            if switches:
+                plug.store.append(change(one, 0, 1), origin=origin(), unchanged=[(policy, 0)])
+            else:
+                plug.store.append(change(policy, 0, 1), origin=origin())
+            return True
+        return False
+
+    for number in range(30):
+        enforced, switched = at_once(2, partial(one_of_two, number))
+        assert enforced
+        order = [stream.partition(":")[0] for _, stream, _ in read_all(plug.store, 100)[-1 - switched :]]
+        assert order == (["user_mfa", "partner_policy"] if switched else ["partner_policy"])
 
 
 def test_a_row_that_is_rejected_takes_the_facts_back(plug: Plug) -> None:
@@ -133,7 +164,7 @@ def test_the_same_command_twice_answers_its_position_and_stores_once(plug: Plug)
     position = store.append(change(ONE, 0, 1), origin=command, rows=[MessageProcessed("notifier", "1")])
     store.append(change(TWO, 0, 1), origin=origin())
     again = store.append(change(ONE, 0, 1), origin=command, rows=[MessageProcessed("notifier", "2")])
-    later = store.append(change(ONE, 1, 1), origin=command, unchanged=[(TWO, 7)])
+    later = store.append(change(ONE, 1, 1), origin=command, unchanged=[(POLICY, 7)])
     assert (again, later) == (position, position)
     assert store.known("cmd-1") == Known(position, "print-1")
     assert (numbers_in(store, ONE), plug.processed()) == ((1,), {"1"})

@@ -55,6 +55,11 @@ def fold_access(cursor: Cursor[Any], envelopes: Iterable[Envelope]) -> None:
             cursor.execute("DELETE FROM mailed_link WHERE account_id = %s", (envelope.subject_id,))
 
 
+def changes_access(envelope: Envelope) -> bool:
+    """Say whether the fact touches anybody's place, role or sessions."""
+    return ends_sessions(envelope.fact) or bool(_directory(envelope, envelope.fact))
+
+
 def ends_sessions(fact: Fact) -> bool:
     """Say whether the fact ends every session of its account; the sign-in that caused it may be given a new one."""
     match fact:

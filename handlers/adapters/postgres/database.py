@@ -1,5 +1,6 @@
 """Connections for everything that is read or written outside the facts' transaction."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,27 +15,45 @@ ANSWER_SECONDS = 2.0
 """How long a request waits for a connection before the caller is told to come back."""
 RECONNECT_SECONDS = 2.0
 """How long a lost connection is tried for by itself; after that the next request tries, so that recovery is not late."""
+TRUSTED_SECONDS = 1.0
+"""How long a connection that answered is lent again without asking whether it still does."""
+_OPTIONS = "-c idle_in_transaction_session_timeout=10000 -c lock_timeout=5000 -c statement_timeout=30000"
+
+
+class _Connection(psycopg.Connection[DictRow]):
+    """A connection that remembers when it last answered."""
+
+    answered_at = 0.0
+
+
+def _check(connection: _Connection) -> None:
+    now = time.monotonic()
+    if now - connection.answered_at > TRUSTED_SECONDS:
+        ConnectionPool.check_connection(connection)
+        connection.answered_at = now
+
+
+def new_pool(url: str, pool_size: int) -> ConnectionPool[_Connection]:
+    """Return a pool of connections that commit each statement by itself."""
+    return ConnectionPool(
+        url,
+        min_size=1,
+        max_size=pool_size,
+        timeout=ANSWER_SECONDS,
+        reconnect_timeout=RECONNECT_SECONDS,
+        open=False,
+        check=_check,
+        connection_class=_Connection,
+        kwargs={"row_factory": dict_row, "autocommit": True, "connect_timeout": 5, "options": _OPTIONS},
+    )
 
 
 class Database:
     """A pool of connections. Every failure to answer is Unavailable, and nothing is let in."""
 
     def __init__(self, url: str, *, pool_size: int = 8) -> None:
-        self._pool: ConnectionPool[psycopg.Connection[DictRow]] = ConnectionPool(
-            url,
-            min_size=1,
-            max_size=pool_size,
-            timeout=ANSWER_SECONDS,
-            reconnect_timeout=RECONNECT_SECONDS,
-            open=True,
-            check=ConnectionPool.check_connection,
-            kwargs={
-                "row_factory": dict_row,
-                "autocommit": True,
-                "connect_timeout": 5,
-                "options": "-c idle_in_transaction_session_timeout=10000 -c lock_timeout=5000 -c statement_timeout=30000",
-            },
-        )
+        self._pool = new_pool(url, pool_size)
+        self._pool.open()
 
     def close(self) -> None:
         """Let the connections go."""

@@ -1,28 +1,21 @@
 """The one log in PostgreSQL, built on the event sourcing library: bare facts in envelopes, lasting topics, exact answers."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
 import orjson
 import psycopg
-from eventsourcing.application import AggregateNotFoundError, Application
-from eventsourcing.persistence import (
-    ApplicationRecorder,
-    InfrastructureFactory,
-    IntegrityError,
-    InterfaceError,
-    Mapper,
-    Notification,
-    OperationalError,
-    StoredEvent,
-)
+from eventsourcing.application import Application
+from eventsourcing.persistence import InfrastructureFactory, IntegrityError, Mapper, Notification, StoredEvent
 from eventsourcing.utils import Environment
 
 from domain.kernel import FACTS, Envelope, Fact
-from handlers.adapters.postgres.database import RECONNECT_SECONDS
+from handlers.adapters.postgres.bell import Bell
+from handlers.adapters.postgres.database import new_pool
 from handlers.adapters.postgres.migrate import library_environment
-from handlers.adapters.postgres.recorder import Factory
+from handlers.adapters.postgres.recorder import SILENCE, Factory, Recorder
+from handlers.adapters.postgres.states import States
 from handlers.ports import AddressTaken, Change, Conflict, Known, Origin, Row, Unavailable
 from handlers.ports.log import State, enveloped
 
@@ -30,8 +23,10 @@ Answer = TypeVar("Answer")
 
 UPCASTS: dict[str, Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]] = {}
 """For each older versioned topic: its fact as data, to the next versioned topic and that fact as data."""
-_SILENCE = (InterfaceError, OperationalError)
-"""How the library says that the database did not answer, or that the answer was lost."""
+_AFTER = (
+    "SELECT originator_version, topic, state FROM stored_events WHERE originator_id = %s"
+    " AND originator_version > %s ORDER BY originator_version"
+)
 _LOST_ANSWERS = 3
 """How often an append whose answer was lost is asked again, under its own command id."""
 
@@ -62,17 +57,21 @@ class EnvelopeMapper(Mapper[str]):
     def to_domain_event(self, stored_event: StoredEvent) -> Any:
         """Return the envelope of stored bytes, its fact brought to the newest shape."""
         state = orjson.loads(stored_event.state)
-        topic, fact = stored_event.topic, state.pop("fact")
-        while topic in UPCASTS:
-            topic, fact = UPCASTS[topic](fact)
         return Envelope(
-            fact=FACTS[topic].model_validate(fact),
+            fact=fact_of(stored_event.topic, state.pop("fact")),
             stream=str(stored_event.originator_id),
             version=stored_event.originator_version,
             at=datetime.fromisoformat(state.pop("at")),
             position=stored_event.id if isinstance(stored_event, Notification) else 0,
             **state,
         )
+
+
+def fact_of(topic: str, fact: dict[str, Any]) -> Fact:
+    """Return a stored fact in its newest shape."""
+    while topic in UPCASTS:
+        topic, fact = UPCASTS[topic](fact)
+    return FACTS[topic].model_validate(fact)
 
 
 class Log(Application[str]):
@@ -99,10 +98,15 @@ class PostgresEventStore:
     def __init__(self, url: str, *, pool_size: int = 8) -> None:
         try:
             self._log = Log(library_environment(url, pool_size=pool_size))
-        except _SILENCE as error:
+        except SILENCE as error:
             raise Unavailable("the database does not answer") from error
-        self._recorder: ApplicationRecorder = self._log.recorder
-        self._log.factory.datastore.pool.reconnect_timeout = RECONNECT_SECONDS  # type: ignore[attr-defined]
+        recorder: Any = self._log.recorder
+        self._recorder: Recorder = recorder
+        self._recorder.datastore.pool.close()
+        pool = new_pool(url, pool_size)
+        self._recorder.datastore.pool = pool  # one way to connect for everything
+        self._bell = Bell(pool)
+        self._states = States()
 
     @staticmethod
     def create_tables(url: str) -> None:
@@ -112,25 +116,26 @@ class PostgresEventStore:
 
     def close(self) -> None:
         """Let the connections go."""
+        self._bell.close()
         self._log.close()
 
     def load(self, stream: str, evolve: Callable[[State, Fact], State], initial: State) -> tuple[State, int]:
         """Return the stream's state and version."""
-
-        def project(_: object, envelopes: Iterable[Envelope]) -> tuple[State, int] | None:
-            state, version = initial, 0
-            for envelope in envelopes:
-                state, version = evolve(state, envelope.fact), envelope.version
-            return (state, version) if version else None
-
-        try:
-            found: Any = self._log.repository.get(stream, projector_func=project)  # type: ignore[type-var]
-        except AggregateNotFoundError:
-            return initial, 0
-        except _SILENCE as error:
-            raise Unavailable("the log does not answer") from error
-        state, version = found
+        state, after = self._states.known(stream, evolve, initial)
+        version = after
+        for row in self._rows(_AFTER, stream, after):
+            state = evolve(state, fact_of(row["topic"], orjson.loads(row["state"])["fact"]))
+            version = row["originator_version"]
+        if version > after:
+            self._states.keep(stream, evolve, initial, state, version)
         return state, version
+
+    def _rows(self, query: str, *values: object) -> list[dict[str, Any]]:
+        def ask() -> list[dict[str, Any]]:
+            with self._recorder.datastore.cursor() as cursor:
+                return cursor.execute(query, values).fetchall()
+
+        return self._answer(ask)
 
     def append(
         self, *changes: Change, origin: Origin, rows: Sequence[Row] = (), unchanged: Sequence[tuple[str, int]] = ()
@@ -139,45 +144,46 @@ class PostgresEventStore:
         envelopes = list(enveloped(changes, origin))
         if not envelopes:
             raise ValueError("an append needs at least one fact")
+        stored = [self._log.mapper.to_stored_event(each) for each in envelopes]
         for _ in range(_LOST_ANSWERS):
             try:
-                recordings = self._log.save(
-                    *envelopes, envelopes=envelopes, origin=origin, rows=rows, unchanged=unchanged
+                positions = self._recorder.insert_events(
+                    stored, envelopes=envelopes, origin=origin, rows=rows, unchanged=unchanged
                 )
             except IntegrityError as error:
                 return self._violated(error, origin)
-            except _SILENCE:
+            except SILENCE:
+                self._recorder.datastore.pool.check()
                 continue  # Stored or not? Asked again under the same command id, the log itself answers.
-            return recordings[-1].notification.id
+            self._bell.ring()
+            return positions[-1]
         raise Unavailable("the log does not answer")
 
     def _violated(self, error: IntegrityError, origin: Origin) -> int:
         """Tell the own committed facts, a taken address and a lost race apart."""
         cause = error.__cause__
         constraint = cause.diag.constraint_name if isinstance(cause, psycopg.Error) else None
-        if constraint == "command_pkey":
+        if constraint in {"command_pkey", "stored_events_pkey"}:
             known = self.known(origin.command_id)
             if known is None or known.fingerprint != origin.fingerprint:
                 raise Conflict from error
             return known.position
         if constraint == "one_account_for_an_address_in_a_place":
             raise AddressTaken from None
-        if constraint in {"stored_events_pkey", "processed_message_pkey"}:
+        if constraint == "processed_message_pkey":
             raise Conflict from error
         raise error
 
     def history(self, stream: str) -> Sequence[Envelope]:
         """Return all of one stream, each envelope with its position."""
-        return self._answer(lambda: self._found("originator_id = %s ORDER BY originator_version", stream))
+        return self._found("originator_id = %s ORDER BY originator_version", stream)
 
     def at(self, positions: Sequence[int]) -> Sequence[Envelope]:
         """Return the envelopes at these positions, in position order."""
-        return self._answer(lambda: self._found("notification_id = ANY(%s) ORDER BY notification_id", list(positions)))
+        return self._found("notification_id = ANY(%s) ORDER BY notification_id", list(positions))
 
     def _found(self, condition: str, value: object) -> list[Envelope]:
-        query = f"SELECT * FROM stored_events WHERE {condition}"  # noqa: S608 our own words
-        with self._recorder.datastore.cursor() as cursor:  # type: ignore[attr-defined]
-            rows = cursor.execute(query, (value,)).fetchall()
+        rows = self._rows(f"SELECT * FROM stored_events WHERE {condition}", value)  # noqa: S608 our own words
         found = [
             Notification(
                 row["originator_id"],
@@ -202,12 +208,8 @@ class PostgresEventStore:
             " ON e.originator_id = c.stream AND e.originator_version = c.version WHERE c.command_id = %s"
         )
 
-        def ask() -> Known | None:
-            with self._recorder.datastore.cursor() as cursor:  # type: ignore[attr-defined]
-                row = cursor.execute(query, (command_id,)).fetchone()
-            return Known(row["position"], row["fingerprint"]) if row else None
-
-        return self._answer(ask)
+        rows = self._rows(query, command_id)
+        return Known(**rows[0]) if rows else None
 
     def last_position(self) -> int:
         """Return the position of the newest fact, 0 in an empty log."""
@@ -217,5 +219,5 @@ class PostgresEventStore:
     def _answer(ask: Callable[[], Answer]) -> Answer:
         try:
             return ask()
-        except _SILENCE as error:
+        except SILENCE as error:
             raise Unavailable("the log does not answer") from error

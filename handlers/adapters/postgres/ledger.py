@@ -8,12 +8,11 @@ from psycopg.rows import tuple_row
 
 from domain.merkle import HASH_BYTES, Frontier, Node, frontier
 from handlers.adapters.postgres.database import Database
+from handlers.adapters.postgres.horizon import Horizon
 from handlers.ports import Leaf, LedgerBroken, Note, StoredFact
 
 _LOCK = 7_235_033
 """One follower at a time adds leaves; another one waits for its turn and goes on from there."""
-_END = 2**63 - 1
-"""No position is greater."""
 _NOTES = 500
 """Notes that are read at once."""
 _TIP = "SELECT number + 1, position FROM ledger_leaf ORDER BY number DESC LIMIT 1"
@@ -35,6 +34,7 @@ class PostgresTree:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._horizon = Horizon()
 
     def extend(self, limit: int, grow: Callable[[Frontier, Sequence[StoredFact]], Sequence[Leaf]]) -> int:
         """Add the leaves of the next facts in one transaction that no other follower shares; return how many."""
@@ -42,7 +42,7 @@ class PostgresTree:
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
             cursor = _raw(connection)
             size, position = _tip(cursor)
-            facts = _facts(cursor, position, _END, limit)
+            facts = _facts(cursor, position, self._horizon.reached(cursor, position), limit)
             if facts:
                 leaves = grow(frontier(size, lambda nodes: _fetch(cursor, nodes)), facts)
                 with cursor.copy(_COPY) as copy:

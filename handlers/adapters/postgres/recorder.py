@@ -1,28 +1,94 @@
 """The write path of the log: facts, command, access state and rows, all in one transaction or none of them.
 
-It keeps the library's tables, statements and lock, and replaces its retry, which may take the own committed facts for
-somebody else's. A faster recorder replaces this file alone.
+It keeps the library's tables and reading, and replaces its lock, its NOTIFY and its retry: the lock and the NOTIFY would
+let one transaction commit after the other, and the retry may take the own committed facts for somebody else's. What the
+lock was for, that nobody reads past a position which is still to be committed, the horizon does.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from eventsourcing.persistence import StoredEvent
-from eventsourcing.postgres import PostgresAggregateRecorder, PostgresApplicationRecorder, PostgresFactory
+import orjson
+import psycopg
+from eventsourcing.persistence import InterfaceError, Notification, OperationalError, StoredEvent
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore, PostgresFactory
 from psycopg import Cursor
-from psycopg.rows import DictRow
+from psycopg.rows import DictRow, tuple_row
 
 from domain.kernel import Envelope
-from handlers.adapters.postgres.access import fold_access
+from handlers.adapters.postgres.access import changes_access, fold_access
+from handlers.adapters.postgres.group_commit import GroupCommit
+from handlers.adapters.postgres.horizon import Horizon
 from handlers.adapters.postgres.rows import check_row, write_row
-from handlers.ports import Conflict, Origin, Row
+from handlers.adapters.postgres.sign_ins import ALL_OPENED, SWAP, swap_of
+from handlers.ports import Conflict, Origin, Row, SessionEnded
+from handlers.ports.log import WATCHED, check_watched
 
-_UNCHANGED = "SELECT coalesce(max(originator_version), 0) AS version FROM stored_events WHERE originator_id = %s"
-_COMMAND = "INSERT INTO command (command_id, fingerprint, stream, version) VALUES (%s, %s, %s, %s)"
+SILENCE = (InterfaceError, OperationalError)
+"""How the library says that the database did not answer, or that the answer was lost."""
+_STAND_ON = "SELECT pg_advisory_xact_lock_shared(hashtextextended(%s, 7235034))"
+_CHANGE = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 7235034))"
+_VERSION = "SELECT coalesce(max(originator_version), 0) AS version FROM stored_events WHERE originator_id = %s"
+_FACTS = """
+    WITH r AS MATERIALIZED (SELECT * FROM json_to_recordset(%s::json) AS r (n integer, command_id text, fingerprint text,
+            stream text, version bigint, topic text, state text)),
+    c AS (INSERT INTO command (command_id, fingerprint, stream, version)
+        SELECT command_id, fingerprint, stream, version FROM r WHERE command_id IS NOT NULL),
+    f AS (INSERT INTO stored_events (originator_id, originator_version, topic, state)
+        SELECT stream, version, topic, convert_to(state, 'UTF8') FROM r ORDER BY n RETURNING notification_id)"""
+_STORE = f"{_FACTS} SELECT notification_id FROM f"  # noqa: S608 our own words
+_STORE_AND_SWAP = f"{_FACTS}, {SWAP} SELECT notification_id FROM f WHERE {ALL_OPENED}"  # noqa: S608 our own words
+_SESSION_ENDED = "WW001"
+"""The SQLSTATE of ``refuse_ended_session``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """What one command stores."""
+
+    stored: Sequence[StoredEvent]
+    envelopes: Sequence[Envelope]
+    origin: Origin | None
+    rows: Sequence[Row]
+    unchanged: Sequence[tuple[str, int]]
+
+    def is_plain(self) -> bool:
+        """Say whether others may share its statement: facts of one stream that touch nobody's access, and no rows but a
+        sign-in's next step.
+        """
+        stream = self.stored[0].originator_id
+        return (
+            not self.unchanged
+            and (not self.rows or swap_of(self.rows) is not None)
+            and not str(stream).startswith(WATCHED)
+            and all(each.originator_id == stream for each in self.stored)
+            and not any(changes_access(each) for each in self.envelopes)
+        )
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the rows of the log; the last one carries the command."""
+        records: list[dict[str, Any]] = [
+            {
+                "stream": each.originator_id,
+                "version": each.originator_version,
+                "topic": each.topic,
+                "state": each.state.decode(),
+            }
+            for each in self.stored
+        ]
+        if self.origin is not None:
+            records[-1] |= {"command_id": self.origin.command_id, "fingerprint": self.origin.fingerprint}
+        return records
 
 
 class Recorder(PostgresApplicationRecorder):
-    """Stores what belongs together at once, in commit order."""
+    """Stores what belongs together at once; whoever comes at the same time shares the commit."""
+
+    def __init__(self, datastore: PostgresDatastore, **options: Any) -> None:
+        super().__init__(datastore, **options)
+        self.horizon = Horizon()
+        self._together: GroupCommit[Append, Sequence[int]] = GroupCommit(self._store_together, SILENCE)
 
     def insert_events(  # noqa: D102 the library's name and contract
         self,
@@ -34,30 +100,78 @@ class Recorder(PostgresApplicationRecorder):
         unchanged: Sequence[tuple[str, int]] = (),
         **_: Any,
     ) -> Sequence[int]:
-        with self.datastore.get_connection() as connection, connection.transaction(), connection.cursor() as cursor:
-            self._lock_table(cursor)
-            if origin is not None:
-                last = stored_events[-1]
-                values = (origin.command_id, origin.fingerprint, last.originator_id, last.originator_version)
-                cursor.execute(_COMMAND, values)
-            self._check_unchanged(cursor, unchanged)
-            for row in rows:
-                check_row(cursor, row)
-            PostgresAggregateRecorder._insert_stored_events(self, cursor, stored_events)  # noqa: SLF001 the library's insert, without its lock
-            positions = self._fetch_ids_after_insert_events(cursor, stored_events) or ()
-            with connection.pipeline():
-                fold_access(cursor, envelopes)
-                for row in rows:
-                    write_row(cursor, row)
-                self._notify_channel(cursor)
-        return positions
+        append = Append(stored_events, envelopes, origin, rows, unchanged)
+        return self._together(append) if append.is_plain() else self._store_alone(append)
 
-    @staticmethod
-    def _check_unchanged(cursor: Cursor[DictRow], unchanged: Sequence[tuple[str, int]]) -> None:
-        for stream, version in unchanged:
-            found = cursor.execute(_UNCHANGED, (stream,)).fetchone()
-            if found is None or found["version"] != version:
-                raise Conflict(stream)
+    def _store_together(self, appends: Sequence[Append]) -> Sequence[Sequence[int]]:
+        """Store them by one statement, which is its own transaction; the streams in one order, so that none waits in a ring."""
+        order = sorted(range(len(appends)), key=lambda number: appends[number].stored[0].originator_id)
+        swaps = [swap.record() for each in appends if (swap := swap_of(each.rows))]
+        values = [_records([appends[number] for number in order])]
+        if swaps:
+            values.append(orjson.dumps(swaps).decode())
+        with self.datastore.get_connection() as connection, connection.cursor(row_factory=tuple_row) as cursor:
+            try:
+                rows = cursor.execute(_STORE_AND_SWAP if swaps else _STORE, values, prepare=True).fetchall()
+            except psycopg.Error as error:
+                if error.sqlstate == _SESSION_ENDED:
+                    raise SessionEnded from None
+                raise
+        positions = iter(rows)
+        found = {number: [next(positions)[0] for _ in appends[number].stored] for number in order}
+        return [found[number] for number in range(len(appends))]
+
+    def _store_alone(self, append: Append) -> Sequence[int]:
+        """Store in a transaction of its own. Its facts come first: whoever adds to the same stream waits there for it."""
+        with self.datastore.get_connection() as connection, connection.transaction(), connection.cursor() as cursor:
+            _watch(cursor, append)
+            stored = cursor.execute(_STORE, [_records([append])]).fetchall()
+            _check_unchanged(cursor, append)
+            for row in append.rows:
+                check_row(cursor, row)
+            with connection.pipeline():
+                fold_access(cursor, append.envelopes)
+                for row in append.rows:
+                    write_row(cursor, row)
+        return [row["notification_id"] for row in stored]
+
+    def select_notifications(  # noqa: D102 the library's name and contract
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        with self.datastore.cursor() as cursor:
+            settled = self.horizon.reached(cursor, (start or 0) - inclusive_of_start)
+        stop = settled if stop is None else min(stop, settled)
+        found: Sequence[Notification] = super().select_notifications(
+            start, limit, stop, topics, inclusive_of_start=inclusive_of_start
+        )
+        return found
+
+
+def _records(appends: Sequence[Append]) -> str:
+    records = [record for each in appends for record in each.records()]
+    return orjson.dumps([{"n": number, **record} for number, record in enumerate(records)]).decode()
+
+
+def _watch(cursor: Cursor[DictRow], append: Append) -> None:
+    """Let nobody change what this decision stands on until it is committed, and wait for those who stand on what it changes."""
+    check_watched(append.unchanged)
+    for stream in sorted({each.stream for each in append.envelopes if each.stream.startswith(WATCHED)}):
+        cursor.execute(_CHANGE, (stream,))
+    for stream, _ in sorted(append.unchanged):
+        cursor.execute(_STAND_ON, (stream,))
+
+
+def _check_unchanged(cursor: Cursor[DictRow], append: Append) -> None:
+    for stream, version in append.unchanged:
+        found = cursor.execute(_VERSION, (stream,)).fetchone()
+        if found is None or found["version"] != version:
+            raise Conflict(stream)
 
 
 class Factory(PostgresFactory):

@@ -5,6 +5,7 @@ from typing import Any
 
 from psycopg import Cursor
 
+from handlers.adapters.postgres.sign_ins import SESSIONS_OF_AN_ACCOUNT
 from handlers.ports import (
     Conflict,
     LinkUsed,
@@ -24,9 +25,6 @@ from handlers.ports import (
     SessionStands,
     StillAllowed,
 )
-
-_SESSIONS_OF_AN_ACCOUNT = 10
-"""More sign-ins at once end the oldest. Source: the product's security design, section 1."""
 
 _GENERATIONS = """
     SELECT a.generation, CASE WHEN a.organization_id IS NULL THEN p.partner_users_generation
@@ -78,7 +76,7 @@ def _session_opened(cursor: Cursor[Any], row: SessionOpened) -> None:
     more = (s.required_level, s.stepped_up_until, s.device, s.created_at, s.seen_at, s.expires_at, s.idle)
     cursor.execute(_SESSION, values + more)
     if s.account_id and s.state == "signed_in":
-        cursor.execute(_OLDEST, (s.account_id, _SESSIONS_OF_AN_ACCOUNT))
+        cursor.execute(_OLDEST, (s.account_id, SESSIONS_OF_AN_ACCOUNT))
 
 
 def _session_closed(cursor: Cursor[Any], row: SessionClosed) -> None:

@@ -1,0 +1,92 @@
+"""Whoever comes while others write shares the next transaction with them: one commit for many."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+Work = TypeVar("Work")
+Answer = TypeVar("Answer")
+TOGETHER = 64
+"""The most that share a transaction. Ours: past it, a commit costs little beside the rows."""
+LEADERS = 2
+"""Transactions of one process under way at once: one fills the disk's wait of the other."""
+
+
+@dataclass(slots=True, eq=False)
+class _Entry(Generic[Work, Answer]):
+    work: Work
+    woken: threading.Event = field(default_factory=threading.Event)
+    leads: bool = False
+    answer: Answer | None = None
+    error: BaseException | None = None
+
+
+class GroupCommit(Generic[Work, Answer]):
+    """The first who comes writes at once; those who come meanwhile wait, and one of them writes for all."""
+
+    def __init__(
+        self, write: Callable[[Sequence[Work]], Sequence[Answer]], silence: tuple[type[Exception], ...]
+    ) -> None:
+        """``write`` stores all of them or none.
+
+        After an error each is tried alone, so that nobody hears of another's; but after one of ``silence``, when nothing
+        answers, everybody hears of it.
+        """
+        self._write = write
+        self._silence = silence
+        self._lock = threading.Lock()
+        self._waiting: list[_Entry[Work, Answer]] = []
+        self._leaders = 0
+
+    def __call__(self, work: Work) -> Answer:
+        """Store it, perhaps together with others, and return its answer or raise its own error."""
+        entry: _Entry[Work, Answer] = _Entry(work)
+        with self._lock:
+            self._waiting.append(entry)
+            if self._leaders < LEADERS:
+                self._leaders += 1
+                entry.leads = True
+        if not entry.leads:
+            entry.woken.wait()
+        if entry.leads:
+            self._lead(entry)
+        if entry.error is not None:
+            raise entry.error
+        return entry.answer  # type: ignore[return-value]
+
+    def _lead(self, entry: _Entry[Work, Answer]) -> None:
+        """Write for oneself, and for those who wait and will not lead."""
+        with self._lock:
+            own = [each for each in self._waiting if each is entry]
+            batch = own + [each for each in self._waiting if not each.leads][: TOGETHER - 1]
+            self._waiting = [each for each in self._waiting if each not in batch]
+        try:
+            self._answer(batch)
+        finally:
+            for each in batch:
+                each.woken.set()
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Let the next who waits lead, or nobody."""
+        with self._lock:
+            heir = next((entry for entry in self._waiting if not entry.leads), None)
+            if heir is None:
+                self._leaders -= 1
+            else:
+                heir.leads = True
+        if heir is not None:
+            heir.woken.set()
+
+    def _answer(self, batch: list[_Entry[Work, Answer]]) -> None:
+        try:
+            for entry, answer in zip(batch, self._write([entry.work for entry in batch]), strict=True):
+                entry.answer = answer
+        except BaseException as error:  # noqa: BLE001 each who waits has to hear of it
+            if len(batch) > 1 and isinstance(error, Exception) and not isinstance(error, self._silence):
+                for entry in batch:
+                    self._answer([entry])
+            else:
+                for entry in batch:
+                    entry.error = error

@@ -1,0 +1,248 @@
+"""A code over HTTP, beside bare Starlette doing the least of it; and appends, beside bare commits. All in one run."""
+
+import asyncio
+import base64
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import psycopg
+
+from api import bootstrap
+from api.cli.importing import take_file
+from api.doors import csrf_token
+from api.embedded.ports import free_port
+from api.embedded.postgres import EmbeddedPostgres
+from api.settings import Settings, read
+from domain.facts import Purpose, SetupStarted, Verified
+from domain.totp import shared_secret
+from handlers.ports import Change, Origin, Session, SessionOpened
+from handlers.sessions import State, token_hash
+from tests.bench import floor_app
+from tests.bench.directory import lines
+from tests.bench.figures import Figure
+from tests.phone import by_the_rfc
+
+PROCESSES = 2
+LONG = 100_000
+"""Sign-ins that one account has behind it."""
+AT_LEAST = {1: 0.6, 8: 0.6}
+_FACTS = 200
+"""Accounts whose facts are stored at once, when the ground is made."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """One account of the ground, and what its phone holds."""
+
+    account_id: str
+    tenant: str
+    secret: str
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What so many clients got."""
+
+    per_second: float
+    times: list[float]
+    """Seconds, of each request."""
+
+    def at(self, percent: int) -> float:
+        """Return a percentile in milliseconds."""
+        return statistics.quantiles(self.times, n=100)[percent - 1] * 1000
+
+
+class Ground:
+    """Enrolled people, and for each round a sign-in of everybody that waits for its code."""
+
+    def __init__(self, folder: Path, people: int) -> None:
+        self.postgres = EmbeddedPostgres(folder / "data", durable=True)
+        self.postgres.start()
+        environ = {"DATA_DIR": str(folder), "DATABASE_URL": self.postgres.app_url, "PORT": str(free_port())}
+        settings = read({**environ, "SMTP_URL": "smtp://127.0.0.1:9"}, ask_running=False)
+        self.settings = replace(settings, admin_database_url=self.postgres.owner_url)
+        bootstrap.ensure_kek(self.settings.kek_file)
+        bootstrap.migrate(self.settings)
+        self.watchword = bootstrap.build(self.settings)
+        file = folder / "directory.jsonl"
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines(people)))
+        if errors := take_file(file, self.watchword).errors:
+            raise SystemExit(f"the directory was refused: {errors[0]}")
+        with psycopg.connect(self.postgres.owner_url) as connection:
+            query = "SELECT account_id, partner_id FROM account_access ORDER BY account_id"
+            self.people = [Person(account, tenant, self._secret()) for account, tenant in connection.execute(query)]
+        for start in range(0, people, _FACTS):
+            self._enrol(self.people[start : start + _FACTS])
+        with psycopg.connect(self.postgres.owner_url, autocommit=True) as connection:
+            connection.execute(floor_app.TABLES)
+            rows = [(each.account_id, 1, floor_app.sealed(_raw(each), each.account_id)) for each in self.people]
+            with connection.cursor() as cursor:
+                cursor.executemany("INSERT INTO floor.factor VALUES (%s, %s, %s)", rows)
+            connection.execute("VACUUM ANALYZE")
+        self._shift = -1
+
+    def close(self) -> None:
+        """Stop the database."""
+        self.watchword.close()
+        self.postgres.stop()
+
+    def _secret(self) -> str:
+        return shared_secret(self.watchword.sockets.chance.bytes(20))
+
+    def _enrol(self, people: Sequence[Person]) -> None:
+        s, changes, rows = self.watchword.sockets, [], []
+        at = s.clock.now() - timedelta(days=1)
+        for each in people:
+            ref = s.chance.new_id()
+            started = SetupStarted(setup_id=ref, secret_ref=ref, session="", expires_at=at + timedelta(minutes=10))
+            step = int(at.timestamp() // 30)
+            facts = [started, Verified(purpose=Purpose.SETUP, time_step=step, gives_back=0)]
+            changes.append(Change(f"user_mfa:{each.account_id}", 0, facts, each.tenant))
+            rows.append(
+                s.vault.seal(tenant=each.tenant, account_id=each.account_id, secret_ref=ref, secret=each.secret)
+            )
+        s.store.append(*changes, origin=Origin("system", s.chance.new_id(), at), rows=rows)
+
+    def sign_ins(self, people: Sequence[Person]) -> list[bytes]:
+        """Return a request for each person that gives the code of a sign-in which waits for it."""
+        s, requests = self.watchword.sockets, []
+        now = s.clock.now()
+        for each in people:
+            handle, token = s.chance.new_id(), s.chance.token()
+            session = Session(
+                handle, State.MFA_CODE_REQUIRED, now, now, now + timedelta(minutes=5), timedelta(minutes=5),
+                each.account_id, required_level=2, level=1,
+            )  # fmt: skip
+            s.sessions.save(SessionOpened(token_hash(token, s), session, replaces=None))
+            headers = {"X-CSRF-Token": csrf_token(handle, s), "Origin": self.settings.public_url}
+            body = {"code": self.code(each)}
+            requests.append(request(self.settings.port, "/api/v1/sign-in/code", body, headers, f"watchword={token}"))
+        return requests
+
+    def code(self, person: Person) -> str:
+        """Return the code of this round; from one round to the next the time step rises."""
+        return by_the_rfc(person.secret, int(time.time()) + 30 * self._shift)
+
+    def next_step(self) -> None:
+        """Let every phone show another code, waiting when the window is used up."""
+        self._shift += 1
+        if self._shift > 1:
+            time.sleep(91)
+            self._shift = -1
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Run `watchword web` with two processes."""
+        with _served(["-m", "api.cli", "web"], self.settings, self.settings.port):
+            yield
+
+    @contextmanager
+    def floor(self) -> Iterator[int]:
+        """Run the floor with two processes; yield its port."""
+        port = free_port()
+        command = ["-m", "uvicorn", "--factory", "tests.bench.floor_app:create_app", "--no-access-log"]
+        with _served([*command, "--workers", str(PROCESSES), "--port", str(port)], self.settings, port):
+            yield port
+
+    def floor_requests(self, port: int, people: Sequence[Person]) -> list[bytes]:
+        """Return a request to the floor for each person."""
+        return [
+            request(port, "/verify", {"account": each.account_id, "code": self.code(each)}, {}, "") for each in people
+        ]
+
+
+def _raw(person: Person) -> bytes:
+    return base64.b32decode(person.secret)
+
+
+def request(port: int, path: str, body: object, headers: dict[str, str], cookie: str) -> bytes:
+    """Return one request as it goes over the wire."""
+    content = json.dumps(body).encode()
+    head = {"Host": f"127.0.0.1:{port}", "Content-Type": "application/json", "Content-Length": str(len(content))}
+    head |= headers | ({"Cookie": cookie} if cookie else {})
+    named = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+    return f"POST {path} HTTP/1.1\r\n{named}\r\n".encode() + content
+
+
+@contextmanager
+def _served(command: list[str], settings: Settings, port: int) -> Iterator[None]:
+    environ = {
+        **os.environ,
+        "DATABASE_URL": settings.need("database_url"),
+        "NATS_URL": "nats://127.0.0.1:9",
+        "SMTP_URL": "smtp://127.0.0.1:9",
+        "DATA_DIR": str(settings.data_dir),
+        "PORT": str(settings.port),
+        "WEB_PROCESSES": str(PROCESSES),
+    }
+    process = subprocess.Popen([sys.executable, *command], env=environ, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(300):
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/readyz")
+                break
+            except httpx.TransportError:
+                time.sleep(0.1)
+        time.sleep(1)
+        yield
+    finally:
+        process.terminate()
+        process.wait(15)
+
+
+async def _ask(port: int, requests: Sequence[bytes], clients: int) -> Answered:
+    left, times = iter(requests), []
+
+    async def client() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for each in left:
+            start = time.perf_counter()
+            writer.write(each)
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
+            body = await reader.readexactly(length)
+            times.append(time.perf_counter() - start)
+            if not head.startswith(b"HTTP/1.1 200"):
+                raise SystemExit(f"refused: {head.decode()}{body.decode()}")
+        writer.close()
+
+    start = time.perf_counter()
+    await asyncio.gather(*(client() for _ in range(clients)))
+    return Answered(len(requests) / (time.perf_counter() - start), times)
+
+
+def ask(port: int, requests: Sequence[bytes], clients: int) -> Answered:
+    """Send every request once, so many at a time."""
+    return asyncio.run(_ask(port, requests, clients))
+
+
+def measure(folder: Path, people: int) -> list[Figure]:
+    """Return the figures for codes over HTTP."""
+    ground = Ground(folder, people)
+    try:
+        figures = []
+        for clients, count in ((8, people), (1, people // 4)):
+            chosen = ground.people[:count]
+            ground.next_step()
+            with ground.serving():
+                ours = ask(ground.settings.port, ground.sign_ins(chosen), clients)
+            with ground.floor() as port:
+                floor = ask(port, ground.floor_requests(port, chosen), clients)
+            what = f"a code over HTTP, {clients} client{'s' if clients > 1 else ''}"
+            figures.append(Figure("P1", what, ours.per_second, floor.per_second, "/s", AT_LEAST[clients]))
+            figures += [
+                Figure("P1", f"{what}, p{percent}", ours.at(percent), floor.at(percent), "ms") for percent in (50, 99)
+            ]
+        return figures
+    finally:
+        ground.close()

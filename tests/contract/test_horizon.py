@@ -1,0 +1,124 @@
+"""Nothing is passed over: a reader beside writers whose transactions end in any order, are rolled back, or are killed."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from handlers.adapters.postgres.event_store import PostgresEventStore
+from tests.contract.plugs import change, origin, rising, step_of
+from tests.servers import Database
+
+_ADD = "INSERT INTO stored_events (originator_id, originator_version, topic, state) VALUES (%s, 1, %s, %s)"
+_STORED = "SELECT notification_id FROM stored_events ORDER BY notification_id"
+_STATE = (
+    b'{"fact":{"purpose":"sign_in","time_step":1,"gives_back":0},"at":"2026-03-02T12:00:00+00:00","actor":"system",'
+    b'"tenant":"dist","command_id":"","correlation_id":"","ip_prefix":"","session":""}'
+)
+WRITERS, EACH = 6, 60
+
+
+def _in_any_order(url: str, writer: int) -> None:
+    """Add facts in transactions that stay open for up to 20 ms; one in five is rolled back, one in twenty is killed."""
+    chance = random.Random(writer)
+    for number in range(EACH):
+        with psycopg.connect(url) as connection:
+            connection.execute(_ADD, (f"user_mfa:{writer}-{number}", "user_mfa.verified.v1", _STATE))
+            time.sleep(chance.random() * 0.02)
+            fate = chance.random()
+            if fate < 0.2:
+                connection.rollback()
+            elif fate < 0.25:
+                connection.pgconn.finish()
+            else:
+                connection.commit()
+
+
+def _follow(read: Callable[[int], list[int]], done: threading.Event) -> list[int]:
+    seen: list[int] = []
+    while True:
+        over = done.is_set()
+        found = read(seen[-1] if seen else 0)
+        seen += found
+        if over and not found:
+            return seen
+
+
+def _beside_writers(database: Database, store: PostgresEventStore, read: Callable[[int], list[int]]) -> list[int]:
+    done = threading.Event()
+
+    def append(thread: int) -> None:
+        for number in range(3 * EACH):
+            store.append(change(f"user_mfa:s{thread}-{number}", 0, number), origin=origin())
+
+    with ThreadPoolExecutor(WRITERS + 5) as threads:
+        reader = threads.submit(_follow, read, done)
+        slow = [threads.submit(_in_any_order, database.app_url, writer) for writer in range(WRITERS)]
+        quick = [threads.submit(append, thread) for thread in range(4)]
+        for each in (*slow, *quick):
+            each.result()
+        done.set()
+        return reader.result()
+
+
+def _stored(database: Database) -> list[int]:
+    with psycopg.connect(database.app_url) as connection:
+        return [position for (position,) in connection.execute(_STORED)]
+
+
+def test_a_reader_sees_every_committed_fact_once_and_in_order(postgres: PostgresEventStore, database: Database) -> None:
+    """From another process's view: a store of its own, that did not write."""
+    following = PostgresEventStore(database.app_url, pool_size=2)
+    seen = _beside_writers(database, postgres, lambda after: [each.position for each in following.read(after, 50)])
+    following.close()
+    assert seen == _stored(database)
+    assert rising(seen)
+    assert len(seen) > 12 * EACH
+
+
+def test_a_reader_without_the_horizon_passes_facts_over(postgres: PostgresEventStore, database: Database) -> None:
+    """The negative control: were this to see everything, the test above would prove nothing."""
+    query = "SELECT notification_id FROM stored_events WHERE notification_id > %s ORDER BY notification_id LIMIT 50"
+    with psycopg.connect(database.app_url, autocommit=True) as connection:
+        seen = _beside_writers(
+            database, postgres, lambda after: [position for (position,) in connection.execute(query, (after,))]
+        )
+    assert set(seen) < set(_stored(database))
+
+
+def test_a_transaction_that_stays_open_holds_readers_before_its_fact_and_nobody_else(
+    postgres: PostgresEventStore, database: Database
+) -> None:
+    first = postgres.append(change("user_mfa:one", 0, 1), origin=origin())
+    assert [each.position for each in postgres.read(0, 100)] == [first]
+    with psycopg.connect(database.app_url) as open_one, psycopg.connect(database.app_url) as busy_elsewhere:
+        busy_elsewhere.execute("INSERT INTO processed_message (consumer, message_id) VALUES ('n', '1')")
+        open_one.execute(_ADD, ("user_mfa:slow", "user_mfa.verified.v1", _STATE))
+        later = [postgres.append(change(f"user_mfa:{n}", 0, n), origin=origin()) for n in range(20)]
+        assert [each.position for each in postgres.read(0, 100)] == [first]
+        assert postgres.last_position() == later[-1]
+        assert postgres.load("user_mfa:7", lambda _, fact: step_of(fact), 0) == (7, 1)
+        open_one.commit()
+        assert [each.position for each in postgres.read(0, 100)] == [first, first + 1, *later]
+
+
+@pytest.mark.parametrize("end", ["rollback", "finish"])
+def test_a_position_that_will_never_be_committed_is_a_gap(
+    postgres: PostgresEventStore, database: Database, end: str
+) -> None:
+    connection = psycopg.connect(database.app_url)
+    connection.execute(_ADD, ("user_mfa:never", "user_mfa.verified.v1", _STATE))
+    later = postgres.append(change("user_mfa:one", 0, 1), origin=origin())
+    if end == "rollback":
+        connection.rollback()
+    else:
+        connection.pgconn.finish()
+    deadline = time.monotonic() + 10
+    while not (found := postgres.read(0, 10)) and time.monotonic() < deadline:
+        pass
+    assert [each.position for each in found] == [later] == [2]
+    connection.close()
