@@ -1,7 +1,6 @@
 """The one log in PostgreSQL, built on the event sourcing library: bare facts in envelopes, lasting topics, exact answers."""
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
 from typing import Any, TypeVar
 
 import orjson
@@ -18,8 +17,10 @@ from eventsourcing.persistence import (
     StoredEvent,
 )
 from eventsourcing.utils import Environment
+from psycopg.rows import tuple_row
 
-from domain.kernel import FACTS, Envelope, Fact
+from domain.kernel import Envelope, Fact
+from handlers.adapters.postgres import reading
 from handlers.adapters.postgres.database import RECONNECT_SECONDS
 from handlers.adapters.postgres.migrate import library_environment
 from handlers.adapters.postgres.recorder import Factory
@@ -28,8 +29,6 @@ from handlers.ports.log import State, enveloped
 
 Answer = TypeVar("Answer")
 
-UPCASTS: dict[str, Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]] = {}
-"""For each older versioned topic: its fact as data, to the next versioned topic and that fact as data."""
 _SILENCE = (InterfaceError, OperationalError)
 """How the library says that the database did not answer, or that the answer was lost."""
 _LOST_ANSWERS = 3
@@ -61,18 +60,9 @@ class EnvelopeMapper(Mapper[str]):
 
     def to_domain_event(self, stored_event: StoredEvent) -> Any:
         """Return the envelope of stored bytes, its fact brought to the newest shape."""
-        state = orjson.loads(stored_event.state)
-        topic, fact = stored_event.topic, state.pop("fact")
-        while topic in UPCASTS:
-            topic, fact = UPCASTS[topic](fact)
-        return Envelope(
-            fact=FACTS[topic].model_validate(fact),
-            stream=str(stored_event.originator_id),
-            version=stored_event.originator_version,
-            at=datetime.fromisoformat(state.pop("at")),
-            position=stored_event.id if isinstance(stored_event, Notification) else 0,
-            **state,
-        )
+        position = stored_event.id if isinstance(stored_event, Notification) else 0
+        stream, version = str(stored_event.originator_id), stored_event.originator_version
+        return reading.envelopes([(position, stream, version, stored_event.topic, stored_event.state)])[0]
 
 
 class Log(Application[str]):
@@ -174,26 +164,16 @@ class PostgresEventStore:
         """Return the envelopes at these positions, in position order."""
         return self._answer(lambda: self._found("notification_id = ANY(%s) ORDER BY notification_id", list(positions)))
 
-    def _found(self, condition: str, value: object) -> list[Envelope]:
-        query = f"SELECT * FROM stored_events WHERE {condition}"  # noqa: S608 our own words
-        with self._recorder.datastore.cursor() as cursor:  # type: ignore[attr-defined]
-            rows = cursor.execute(query, (value,)).fetchall()
-        found = [
-            Notification(
-                row["originator_id"],
-                row["originator_version"],
-                row["topic"],
-                bytes(row["state"]),
-                row["notification_id"],
-            )
-            for row in rows
-        ]
-        return [self._log.mapper.to_domain_event(each) for each in found]  # type: ignore[misc]
-
     def read(self, after: int, limit: int) -> Sequence[Envelope]:
         """Return the next envelopes of the whole log, in position order."""
-        found = self._answer(lambda: self._recorder.select_notifications(after, limit, inclusive_of_start=False))
-        return [self._log.mapper.to_domain_event(notification) for notification in found]  # type: ignore[misc]
+        return self._answer(lambda: self._found("notification_id > %s ORDER BY notification_id LIMIT %s", after, limit))
+
+    def _found(self, condition: str, *values: object) -> list[Envelope]:
+        query = f"SELECT {reading.COLUMNS} FROM stored_events WHERE {condition}"  # noqa: S608 our own words
+        with self._recorder.datastore.get_connection() as connection:  # type: ignore[attr-defined]
+            cursor = connection.cursor(binary=True, row_factory=tuple_row)
+            rows = cursor.execute(query, values, prepare=True).fetchall()
+        return reading.envelopes(rows)
 
     def known(self, command_id: str) -> Known | None:
         """Return what a command led to, if it was stored."""
