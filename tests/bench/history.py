@@ -26,7 +26,7 @@ from domain.user_mfa import evolve as evolve_mfa
 from handlers.ledger import Ledger
 from handlers.ledger_check import LedgerCheck
 from handlers.ports import Origin
-from projections import runner, status_history, user_status
+from projections import rebuilding, runner, status_history, user_status
 
 Answer = TypeVar("Answer")
 SEED = 20_261_124
@@ -217,7 +217,7 @@ def _fold(watchword: bootstrap.Watchword) -> None:
 
 def _verified(watchword: bootstrap.Watchword, name: str) -> float:
     url, reading = watchword.settings.need("database_url"), watchword.store.read
-    compared, took = _timed(lambda: runner.verify(url, reading, name))
+    compared, took = _timed(lambda: rebuilding.verify(url, reading, name))
     if not compared.equal:
         raise SystemExit(f"{name} differs from the log: {compared}")
     return took

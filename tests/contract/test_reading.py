@@ -20,7 +20,7 @@ def stored(fact: Fact) -> tuple[Envelope, tuple[int, str, int, str, bytes]]:
     words = ("account:acc-1", "dist", "cmd-1", "corr-1", "192.0.2.0/24", "sess-1")
     envelope = Envelope(fact, "user_mfa:acc-7", 3, NOON, *words, position=41)
     written = EnvelopeMapper.to_stored_event(EnvelopeMapper.__new__(EnvelopeMapper), envelope)
-    return envelope, (41, written.originator_id, written.originator_version, written.topic, written.state)
+    return envelope, (41, str(written.originator_id), written.originator_version, written.topic, written.state)
 
 
 def of(state: dict[str, Any]) -> Envelope:

@@ -47,7 +47,7 @@ def envelopes(stored: Iterable[Stored]) -> list[Envelope]:
 
 
 @cache
-def _shape(topic: str) -> tuple[Callable[[Any], Fact], Callable[[bytes], _Told]]:
+def _shape(topic: str) -> tuple[Callable[[Any], Fact], Callable[[bytes], Any]]:
     """Return how the bytes under a topic are read, and how their fact is made."""
     if topic in UPCASTS:
         return lambda data: _upcast(topic, data), msgspec.json.Decoder(_Told).decode
