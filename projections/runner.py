@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, Protocol
 
 import psycopg
@@ -117,16 +118,18 @@ class Projector:
             return 0
         with self._alone(names, after) as free:
             folds = {name: VIEWS[name].Fold(self._connection) for name in free}
-            done, taken, ends = 0, 0, time.monotonic() + BATCH_SECONDS
+            taken, ends = 0, time.monotonic() + BATCH_SECONDS
             while page and folds:
                 after, taken = page[-1].position, taken + len(page)
-                folds = {name: fold for name, fold in folds.items() if self._took(name, fold, page, taken)}
+                folds = {
+                    name: fold for name, fold in folds.items() if self._tried(name, taken, partial(fold.add, page))
+                }
                 full = len(page) < PAGE or taken >= limit or time.monotonic() > ends
                 full = full or any(len(fold) > ROWS for fold in folds.values())
                 page = [] if full else self._read(after, min(PAGE, limit - taken))
             for name, fold in folds.items():
-                done += self._wrote(name, fold, after, taken)
-        return done or len(free)
+                self._tried(name, taken, partial(self._write, name, fold, after))
+        return taken * len(free)
 
     @contextmanager
     def _alone(self, names: Sequence[str], after: int) -> Iterator[list[str]]:
@@ -145,30 +148,18 @@ class Projector:
             if not connection.closed:
                 connection.execute("SELECT pg_advisory_unlock_all()")
 
-    def _took(self, name: str, fold: Fold, page: Sequence[Envelope], taken: int) -> bool:
-        done = False
-        with self._watched(name, taken):
-            fold.add(page)
-            done = True
-        return done
-
-    def _wrote(self, name: str, fold: Fold, position: int, taken: int) -> int:
-        done = 0
+    def _write(self, name: str, fold: Fold, position: int) -> None:
         few = len(fold) <= FEW
-        with self._watched(name, taken):
-            with self._connection.pipeline() if few else nullcontext(), self._connection.transaction():
-                fold.write()
-                self._connection.execute(_TRACK, (name, position))
-            self._positions[name] = position
-            self._pace[name] = (min(MOST, 2 * self._pace.get(name, (MOST, 0.0))[0]), 0.0)
-            done = taken
-        return done
+        with self._connection.pipeline() if few else nullcontext(), self._connection.transaction():
+            fold.write()
+            self._connection.execute(_TRACK, (name, position))
+        self._positions[name] = position
+        self._pace[name] = (min(MOST, 2 * self._pace.get(name, (MOST, 0.0))[0]), 0.0)
 
-    @contextmanager
-    def _watched(self, name: str, taken: int) -> Iterator[None]:
+    def _tried(self, name: str, taken: int, work: Callable[[], None]) -> bool:
         """Let a view that fails take fewer facts next time, and stand still where even a single one is too much."""
         try:
-            yield
+            work()
         except AWAY:
             raise
         except Exception as error:  # noqa: BLE001 whatever it is, this view stops here and the next one goes on
@@ -177,6 +168,8 @@ class Projector:
                 at = self._positions[name]
                 _log.critical("%s stands still after position %s: %s", name, at, type(error).__name__)
                 self._pace[name] = (1, time.monotonic() + RETRY_SECONDS)
+            return False
+        return True
 
     def follow(self, url: str, stop: threading.Event) -> None:
         """Fold for ever, woken by each commit to the log, and by the clock in case a wake-up was lost."""
