@@ -10,6 +10,7 @@ from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
 from projections.runner import LOCK, PAGE, ROWS, TRACKED, VIEWS, Read, View
+from projections.tables import much_at_once
 
 Progress = Callable[[int], None]
 """Told each position that was reached."""
@@ -96,13 +97,14 @@ def _shadow(connection: Connection[Any], view: View) -> None:
 def _fold(connection: Connection[Any], view: View, read: Read, after: int, until: int, progress: Progress) -> None:
     while after < until:
         fold = view.Fold(connection)
-        while after < until and len(fold) <= ROWS:
-            page = [envelope for envelope in read(after, PAGE) if envelope.position <= until]
-            fold.add(page)
-            after = page[-1].position if page else until
-            progress(after)
-        with connection.transaction():
-            fold.write()
+        with much_at_once():
+            while after < until and len(fold) <= ROWS:
+                page = [envelope for envelope in read(after, PAGE) if envelope.position <= until]
+                fold.add(page)
+                after = page[-1].position if page else until
+                progress(after)
+            with connection.transaction():
+                fold.write()
 
 
 def _put(connection: Connection[Any], table: str, key: tuple[str, ...]) -> None:

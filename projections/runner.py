@@ -15,7 +15,7 @@ from psycopg.rows import tuple_row
 
 from domain.kernel import Envelope
 from projections import audit_trail, mail_state, partner_policy, status_history, user_status
-from projections.tables import FEW
+from projections.tables import FEW, much_at_once
 
 Read = Callable[[int, int], Sequence[Envelope]]
 """Returns the next envelopes after a position, at most so many."""
@@ -113,6 +113,10 @@ class Projector:
         return sum(self._fold(names, after, limit) for (after, limit), names in together.items())
 
     def _fold(self, names: Sequence[str], after: int, limit: int) -> int:
+        with much_at_once():
+            return self._folded(names, after, limit)
+
+    def _folded(self, names: Sequence[str], after: int, limit: int) -> int:
         page = self._read(after, min(PAGE, limit))
         if not page:
             return 0

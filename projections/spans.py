@@ -157,25 +157,25 @@ class Fold:
     def add(self, envelopes: Iterable[Envelope]) -> None:
         """Take in what happened next."""
         minutes: dict[datetime, int] = {}
-        accounts: list[tuple[Envelope, Row]] = []
+        accounts: list[tuple[str, Envelope, Row]] = []
         policies: list[Envelope] = []
         for each in envelopes:
             minutes.setdefault(each.at.replace(second=0, microsecond=0), each.position)
             changed = user_status.changes(each.fact, each.at)
             if seen := {name: changed[name] for name in changed if name in _SEEN}:
-                accounts.append((each, seen))
+                accounts.append((each.subject_id, each, seen))
             elif type(each.fact) in partner_policy.ABOUT:
                 policies.append(each)
         self._minutes.add(minutes)
         self._add_accounts(accounts)
         self._add_policies(policies)
 
-    def _add_accounts(self, happened: Sequence[tuple[Envelope, Row]]) -> None:
-        self._accounts.know(each.subject_id for each, _ in happened)
-        for each, seen in happened:
-            before = self._accounts.get(each.subject_id)
-            if (before is None) is isinstance(each.fact, f.AccountRegistered):
-                begun = self._accounts.begin(each.subject_id, seen, each)
+    def _add_accounts(self, happened: Sequence[tuple[str, Envelope, Row]]) -> None:
+        self._accounts.know(account for account, _, _ in happened)
+        for account, each, seen in happened:
+            before = self._accounts.get(account)
+            if (before is None) is (type(each.fact) is f.AccountRegistered):
+                begun = self._accounts.begin(account, seen, each)
                 if begun:
                     day = each.at.astimezone(UTC).date()
                     self._adoption.count(before, day, -1)

@@ -1,6 +1,8 @@
 """Rows of the views' tables: looked up once, changed in memory, and written at once, however many facts led to them."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import gc
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from psycopg import Connection
@@ -9,6 +11,18 @@ from psycopg.rows import dict_row
 Row = dict[str, Any]
 FEW = 20
 """So many rows are written one by one in one round trip; more of them by COPY."""
+
+
+@contextmanager
+def much_at_once() -> Iterator[None]:
+    """Look for no garbage meanwhile: thousands of facts come and go in here, and none of them refers to itself."""
+    looked = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if looked:
+            gc.enable()
 
 
 class Rows:

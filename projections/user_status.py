@@ -32,14 +32,14 @@ class Fold:
 
     def add(self, envelopes: Iterable[Envelope]) -> None:
         """Take in what happened next."""
-        happened = [(each, changed) for each in envelopes if (changed := changes(each.fact, each.at))]
-        self._rows.know(each.subject_id for each, _ in happened)
-        for each, changed in happened:
+        happened = [(each.subject_id, each, changed) for each in envelopes if (changed := changes(each.fact, each.at))]
+        self._rows.know(account for account, _, _ in happened)
+        for account, each, changed in happened:
             changed["position"] = each.position
-            if isinstance(each.fact, f.AccountRegistered):
-                self._rows.add({"account_id": each.subject_id, **changed})
+            if type(each.fact) is f.AccountRegistered:
+                self._rows.add({"account_id": account, **changed})
             else:
-                self._rows.change(each.subject_id, changed)
+                self._rows.change(account, changed)
 
     def write(self) -> None:
         """Bring the table to where the facts have led."""
@@ -49,11 +49,9 @@ class Fold:
 def changes(fact: object, at: datetime) -> dict[str, object]:
     """Return the columns that a fact about an account sets; the registration sets all."""
     match fact:
-        case f.Verified(purpose=f.Purpose.SETUP):
-            active = {"factor": "active", "owed": False, "since": at}
-            return {**active, "last_verified_at": at, "locked_until": None}
         case f.Verified():  # by far the most frequent one
-            return {"last_verified_at": at, "locked_until": None}
+            active = {"factor": "active", "owed": False, "since": at} if fact.purpose is f.Purpose.SETUP else {}
+            return {**active, "last_verified_at": at, "locked_until": None}
         case f.AccountRegistered():
             place = {"partner_id": fact.partner_id, "organization_id": fact.organization_id, "role": fact.role.value}
             begun = {"account_state": "open", "factor": "none", "owed": False, "since": at}
