@@ -66,7 +66,7 @@ def rebuild(url: str, read: Read, name: str, progress: Progress = lambda _: None
         while position - built > PAGE:
             _fold(connection, view, read, built, position, progress)
             built, position = position, _tracked(connection, name)
-        connection.execute(f"SELECT pg_advisory_lock({LOCK})", (name,))  # until the session ends
+        connection.execute(LOCK, (name,))  # until the session ends
         position = _tracked(connection, name)
         _fold(connection, view, read, built, position, progress)
         with connection.transaction():

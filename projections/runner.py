@@ -33,9 +33,11 @@ RETRY_SECONDS = 10.0
 """How long a view that cannot fold a fact waits before it tries again, and says so again."""
 AWAY = (psycopg.OperationalError, psycopg.InterfaceError)
 """The database does not answer: no fault of a fact."""
-LOCK = "hashtext('view'), hashtext(%s)"
-"""Whoever writes a view holds this advisory lock, taken before anything else."""
+LOCK = "SELECT pg_advisory_lock(hashtext('view'), hashtext(%s))"
+"""Whoever writes a view holds this lock, taken before anything else."""
+_TRY = "SELECT name, pg_try_advisory_lock(hashtext('view'), hashtext(name)) FROM unnest(%s::text[]) AS name"
 TRACKED = "SELECT notification_id FROM notification_tracking WHERE application_name = %s"
+_TRACKED_OF = "SELECT application_name, notification_id FROM notification_tracking WHERE application_name = ANY(%s)"
 _TRACK = """
     INSERT INTO notification_tracking (application_name, notification_id) VALUES (%s, %s)
     ON CONFLICT (application_name) DO UPDATE SET notification_id = excluded.notification_id"""
@@ -67,6 +69,10 @@ VIEWS: dict[str, Any] = {
     view.NAME: view for view in (user_status, partner_policy, mail_state, status_history, audit_trail)
 }
 """Every view by its lasting name."""
+
+
+def _few(folds: dict[str, Fold]) -> bool:
+    return sum(map(len, folds.values())) <= FEW
 
 
 class Projector:
@@ -131,34 +137,47 @@ class Projector:
                 full = len(page) < PAGE or taken >= limit or time.monotonic() > ends
                 full = full or any(len(fold) > ROWS for fold in folds.values())
                 page = [] if full else self._read(after, min(PAGE, limit - taken))
-            for name, fold in folds.items():
-                self._tried(name, taken, partial(self._write, name, fold, after))
+            self._write_each(folds, after, taken)
         return taken * len(free)
 
     @contextmanager
     def _alone(self, names: Sequence[str], after: int) -> Iterator[list[str]]:
         """Hold the locks of those views that nobody else holds, as long as they stand where they were left."""
-        query = f"SELECT pg_try_advisory_lock({LOCK})"
         connection = self._connection
         try:
-            with connection.pipeline():
-                asked = [
-                    (name, connection.execute(query, (name,)), connection.execute(TRACKED, (name,))) for name in names
-                ]
-                found = [(name, lock.fetchone(), place.fetchone()) for name, lock, place in asked]
-            self._positions |= {name: place[0] if place else 0 for name, _, place in found}
-            yield [name for name, lock, _ in found if lock and lock[0] and self._positions[name] == after]
+            with connection.pipeline():  # the second one sees what was written before the locks were had
+                locks = connection.execute(_TRY, (list(names),))
+                places = connection.execute(_TRACKED_OF, (list(names),))
+                locked = [name for name, had in locks.fetchall() if had]
+                self._positions |= dict.fromkeys(names, 0) | dict(places.fetchall())
+            yield [name for name in names if name in locked and self._positions[name] == after]
         finally:
             if not connection.closed:
                 connection.execute("SELECT pg_advisory_unlock_all()")
 
-    def _write(self, name: str, fold: Fold, position: int) -> None:
-        few = len(fold) <= FEW
-        with self._connection.pipeline() if few else nullcontext(), self._connection.transaction():
-            fold.write()
-            self._connection.execute(_TRACK, (name, position))
-        self._positions[name] = position
-        self._pace[name] = (min(MOST, 2 * self._pace.get(name, (MOST, 0.0))[0]), 0.0)
+    def _write_each(self, folds: dict[str, Fold], position: int, taken: int) -> None:
+        """Write little of all views at once; much of a view, or what cannot be written so, by itself."""
+        if len(folds) > 1 and _few(folds):
+            try:
+                self._write(folds, position)
+            except AWAY:
+                raise
+            except Exception as error:  # noqa: BLE001 whichever view it is: it is found below, and named
+                _log.info("written one by one after position %s: %s", position, type(error).__name__)
+            else:
+                return
+        for name, fold in folds.items():
+            self._tried(name, taken, partial(self._write, {name: fold}, position))
+
+    def _write(self, folds: dict[str, Fold], position: int) -> None:
+        pipeline = self._connection.pipeline() if _few(folds) else nullcontext()
+        with pipeline, self._connection.transaction(), self._connection.cursor() as cursor:
+            for fold in folds.values():
+                fold.write()
+            cursor.executemany(_TRACK, [(name, position) for name in folds])
+        for name in folds:
+            self._positions[name] = position
+            self._pace[name] = (min(MOST, 2 * self._pace.get(name, (MOST, 0.0))[0]), 0.0)
 
     def _tried(self, name: str, taken: int, work: Callable[[], None]) -> bool:
         """Let a view that fails take fewer facts next time, and stand still where even a single one is too much."""

@@ -32,7 +32,8 @@ from tests.bench.history import PARTNER, write
 LATENCIES = 1_000
 PAUSE_SECONDS = 0.008
 ROUNDS = 2
-"""Ours and by hand take turns so often."""
+TURNS = 5
+"""Ours and by hand take turns so often: with the rates, and with the followers."""
 
 
 class _Told(msgspec.Struct):
@@ -182,7 +183,7 @@ def _latency(watchword: bootstrap.Watchword) -> Figure:
     """Return the 99th percentile from commit to column, each follower alone, in turn."""
     url, found = watchword.settings.need("database_url"), {"ours": [0.0], "by-hand": [0.0]}
     _caught_up(url, watchword.store, list(runner.VIEWS))
-    for number in range(ROUNDS):
+    for number in range(TURNS):
         for who in found:
             arguments = [sys.executable, "-m", "tests.bench.projecting", who, url]
             with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as follower:
@@ -201,7 +202,7 @@ def _seen(watchword: bootstrap.Watchword, run: str) -> list[float]:
     chance = random.Random(run)
     query = "SELECT position FROM user_status WHERE account_id = %s"
     with psycopg.connect(watchword.settings.need("database_url"), autocommit=True) as connection:
-        for number in range(LATENCIES // ROUNDS):
+        for number in range(LATENCIES // TURNS):
             account = f"acc-{chance.randrange(500)}"
             stream, fact = f"user_mfa:{account}", Verified(purpose=Purpose.SIGN_IN, time_step=number, gives_back=0)
             version = store.load(stream, lambda state, _: state, 0)[1]
