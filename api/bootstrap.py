@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
-from eventsourcing.postgres import PostgresDatastore
 from nats.aio.client import Client
 
 from api.settings import BadSetting, Settings
@@ -121,17 +120,7 @@ def ledger(watchword: Watchword) -> Ledger:
 
 def projector(watchword: Watchword) -> Projector:
     """Return the follower that keeps the views."""
-    environment = migrations.library_environment(watchword.settings.need("database_url"), pool_size=2)
-    datastore = PostgresDatastore(
-        dbname=environment["POSTGRES_DBNAME"],
-        host=environment["POSTGRES_HOST"],
-        port=environment["POSTGRES_PORT"],
-        user=environment["POSTGRES_USER"],
-        password=environment["POSTGRES_PASSWORD"],
-        originator_id_type="text",
-        pre_ping=True,
-    )
-    return Projector(datastore, watchword.store.read)
+    return Projector(watchword.settings.need("database_url"), watchword.store.read)
 
 
 def refuse_unsafe(settings: Settings) -> None:

@@ -4,46 +4,67 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg import Connection, Cursor
+from psycopg import Connection
 
 from domain import facts as f
 from domain.kernel import Envelope
+from projections.tables import insert, looked_up
 
 NAME = "audit_trail"
-TABLES = ("audit_entry",)
-
-_ENTRY = """
-    INSERT INTO audit_entry (position, partner_id, account_id, actor, topic, stream)
-    VALUES (%(position)s, %(partner)s, %(account)s, %(actor)s, %(topic)s, %(stream)s)"""
-_OF_A_MAIL = """
-    INSERT INTO audit_entry (position, partner_id, account_id, actor, topic, stream)
-    SELECT %(position)s, partner_id, account_id, %(actor)s, %(topic)s, stream FROM audit_entry
-    WHERE stream = %(stream)s AND topic = 'mail.owed'"""
+TABLES = {"audit_entry": ("position",)}
+_COLUMNS = ("position", "partner_id", "account_id", "actor", "topic", "stream")
+_LATER_OF_A_MAIL = (f.MailSent, f.MailGivenUp, f.MailRequeued)
 """Only the first fact of a mail says whom it is for."""
 
 
-def fold(cursor: Cursor[Any], envelopes: Iterable[Envelope]) -> None:
-    """Bring the rows to where the facts have led."""
-    for envelope in envelopes:
-        fact = envelope.fact
-        values = {
-            "position": envelope.position,
-            "partner": envelope.tenant,
-            "account": _account(envelope),
-            "actor": envelope.actor,
-            "topic": fact.TOPIC,
-            "stream": envelope.stream,
-        }
-        later_of_mail = isinstance(fact, f.MailSent | f.MailGivenUp | f.MailRequeued)
-        cursor.execute(_OF_A_MAIL if later_of_mail else _ENTRY, values)
+class Fold:
+    """An entry for each fact."""
+
+    def __init__(self, connection: Connection[Any]) -> None:
+        self._connection = connection
+        self._entries: list[tuple[object, ...]] = []
+        self._mails: dict[str, tuple[str, str | None]] = {}
+        """Partner and account of each mail."""
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, envelopes: Iterable[Envelope]) -> None:
+        """Take in what happened next."""
+        happened = [(each, type(each.fact)) for each in envelopes]
+        self._know(each.stream for each, kind in happened if kind in _LATER_OF_A_MAIL)
+        for each, kind in happened:
+            whom: tuple[str, str | None] | None = (each.tenant, _account(each))
+            if kind in _LATER_OF_A_MAIL:
+                whom = self._mails.get(each.stream)
+            elif whom and kind is f.MailOwed:
+                self._mails[each.stream] = whom
+            if whom:
+                self._entries.append((each.position, *whom, each.actor, kind.TOPIC, each.stream))
+
+    def _know(self, streams: Iterable[str]) -> None:
+        missing = set(streams) - self._mails.keys()
+        columns = ("stream", "partner_id", "account_id")
+        for row in looked_up(self._connection, "audit_entry", columns, missing, "topic = 'mail.owed'"):
+            self._mails[row["stream"]] = (row["partner_id"], row["account_id"])
+
+    def write(self) -> None:
+        """Bring the table to where the facts have led."""
+        insert(self._connection, "audit_entry", _COLUMNS, self._entries)
 
 
 def _account(envelope: Envelope) -> str | None:
     """Return the account that a fact concerns."""
     fact = envelope.fact
-    if isinstance(fact, f.AttemptRefused | f.MailOwed):
-        return fact.account_id
-    return envelope.subject_id if envelope.aggregate in {"account", "user_mfa"} else None
+    if type(fact) in _WITH_ACCOUNT:
+        account: str | None = fact.account_id  # type: ignore[attr-defined]
+        return account
+    aggregate, _, subject = envelope.stream.partition(":")
+    return subject if aggregate in {"account", "user_mfa"} else None
+
+
+_WITH_ACCOUNT = (f.AttemptRefused, f.MailOwed)
+"""They say themselves whom they concern."""
 
 
 @dataclass(frozen=True, slots=True)

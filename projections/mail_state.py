@@ -3,31 +3,55 @@
 from collections.abc import Iterable
 from typing import Any
 
-from psycopg import Cursor
+from psycopg import Connection
 
 from domain import facts as f
 from domain.kernel import Envelope
+from projections.tables import Rows
 
 NAME = "mail_state"
-TABLES = ("mail_state",)
+TABLES = {NAME: ("mail_id",)}
+_COLUMNS = (
+    *("mail_id", "account_id", "partner_id", "kind", "because", "state", "tries", "error", "owed_at", "settled_at"),
+    "position",
+)
+_ABOUT = (f.MailOwed, f.MailSent, f.MailGivenUp, f.MailRequeued)
 
-_OWED = """
-    INSERT INTO mail_state (mail_id, account_id, partner_id, kind, because, state, tries, error, owed_at, position)
-    VALUES (%s, %s, %s, %s, %s, 'owed', 0, '', %s, %s)"""
-_SETTLED = "UPDATE mail_state SET state = %s, tries = %s, error = %s, settled_at = %s, position = %s WHERE mail_id = %s"
+
+class Fold:
+    """The rows of the mails that some facts touch."""
+
+    def __init__(self, connection: Connection[Any]) -> None:
+        self._rows = Rows(connection, NAME, _COLUMNS)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, envelopes: Iterable[Envelope]) -> None:
+        """Take in what happened next."""
+        happened = [each for each in envelopes if type(each.fact) in _ABOUT]
+        self._rows.know(each.subject_id for each in happened)
+        for each in happened:
+            fact = each.fact
+            settled = {"settled_at": each.at, "position": each.position}
+            match fact:
+                case f.MailOwed():
+                    self._rows.add(_owed(each, fact))
+                case f.MailSent():
+                    self._rows.change(each.subject_id, {"state": "sent", "tries": fact.tries, "error": "", **settled})
+                case f.MailGivenUp():
+                    tried = {"tries": fact.tries, "error": fact.error}
+                    self._rows.change(each.subject_id, {"state": "given_up", **tried, **settled})
+                case f.MailRequeued():
+                    anew = {"state": "owed", "tries": 0, "error": "", **settled, "settled_at": None}
+                    self._rows.change(each.subject_id, anew)
+
+    def write(self) -> None:
+        """Bring the table to where the facts have led."""
+        self._rows.write()
 
 
-def fold(cursor: Cursor[Any], envelopes: Iterable[Envelope]) -> None:
-    """Bring the rows to where the facts have led."""
-    for envelope in envelopes:
-        fact, stamp = envelope.fact, (envelope.at, envelope.position, envelope.subject_id)
-        match fact:
-            case f.MailOwed():
-                owed = (envelope.subject_id, fact.account_id, envelope.tenant, fact.kind.value, fact.because)
-                cursor.execute(_OWED, (*owed, envelope.at, envelope.position))
-            case f.MailSent():
-                cursor.execute(_SETTLED, ("sent", fact.tries, "", *stamp))
-            case f.MailGivenUp():
-                cursor.execute(_SETTLED, ("given_up", fact.tries, fact.error, *stamp))
-            case f.MailRequeued():
-                cursor.execute(_SETTLED, ("owed", 0, "", None, envelope.position, envelope.subject_id))
+def _owed(envelope: Envelope, fact: f.MailOwed) -> dict[str, object]:
+    whom = {"mail_id": envelope.subject_id, "account_id": fact.account_id, "partner_id": envelope.tenant}
+    why = {"kind": fact.kind.value, "because": fact.because, "state": "owed", "tries": 0, "error": ""}
+    return {**whom, **why, "owed_at": envelope.at, "settled_at": None, "position": envelope.position}

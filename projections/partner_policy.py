@@ -3,41 +3,69 @@
 from collections.abc import Iterable
 from typing import Any
 
-from psycopg import Connection, Cursor
+from psycopg import Connection
 
 from domain import facts as f
 from domain.kernel import Envelope
+from projections.tables import Rows
 
 NAME = "partner_policy"
-TABLES = ("partner_policy",)
+TABLES = {NAME: ("partner_id",)}
 
-_COLUMN = {
-    f.Population.PARTNER_USERS: "enforce_partner_users",
-    f.Population.ORGANIZATIONS: "enforce_organizations",
+DEMANDS = {population: f"enforce_{population.value}" for population in f.Population}
+"""The column that says whether MFA is demanded of a population."""
+FIRST: dict[str, object] = {
+    **dict.fromkeys(DEMANDS.values(), False),
+    "version": 0,
+    "changed_at": None,
+    "changed_by": None,
 }
-_CHANGED = """
-    UPDATE partner_policy SET {change} version = version + 1, changed_at = %s, changed_by = %s, position = %s
-    WHERE partner_id = %s"""
+"""The policy of a partner that has just joined."""
+_COLUMNS = (
+    *("partner_id", "enforce_partner_users", "enforce_organizations", "version", "changed_at", "changed_by"),
+    "position",
+)
+ABOUT = (f.PartnerRegistered, f.Enforced, f.EnforcementLifted, f.EveryoneSignedOut)
+"""The facts that the policy follows from."""
 
 
-def fold(cursor: Cursor[Any], envelopes: Iterable[Envelope]) -> None:
-    """Bring the rows to where the facts have led."""
-    for envelope in envelopes:
-        fact = envelope.fact
-        stamp = (envelope.at, envelope.actor, envelope.position, envelope.subject_id)
-        match fact:
-            case f.PartnerRegistered():
-                cursor.execute(
-                    "INSERT INTO partner_policy (partner_id, enforce_partner_users, enforce_organizations, version,"
-                    " position) VALUES (%s, false, false, 0, %s)",
-                    (envelope.subject_id, envelope.position),
-                )
-            case f.Enforced():
-                cursor.execute(_CHANGED.format(change=f"{_COLUMN[fact.population]} = true,"), stamp)
-            case f.EnforcementLifted():
-                cursor.execute(_CHANGED.format(change=f"{_COLUMN[fact.population]} = false,"), stamp)
-            case f.EveryoneSignedOut():
-                cursor.execute(_CHANGED.format(change=""), stamp)
+class Fold:
+    """The rows of the partners that some facts touch."""
+
+    def __init__(self, connection: Connection[Any]) -> None:
+        self._rows = Rows(connection, NAME, _COLUMNS)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, envelopes: Iterable[Envelope]) -> None:
+        """Take in what happened next."""
+        happened = [each for each in envelopes if type(each.fact) in ABOUT]
+        self._rows.know(each.subject_id for each in happened)
+        for each in happened:
+            if isinstance(each.fact, f.PartnerRegistered):
+                self._rows.add({"partner_id": each.subject_id, **FIRST, "position": each.position})
+            elif row := self._rows.get(each.subject_id):
+                changed = {**changes(each, row["version"]), "position": each.position}
+                self._rows.change(each.subject_id, changed)
+
+    def write(self) -> None:
+        """Bring the table to where the facts have led."""
+        self._rows.write()
+
+
+def changes(envelope: Envelope, version: int) -> dict[str, object]:
+    """Return the columns that a fact about the policy with this version sets; nothing if it is about something else."""
+    stamp = {"version": version + 1, "changed_at": envelope.at, "changed_by": envelope.actor}
+    match envelope.fact:
+        case f.Enforced(population=population):
+            return {DEMANDS[population]: True, **stamp}
+        case f.EnforcementLifted(population=population):
+            return {DEMANDS[population]: False, **stamp}
+        case f.EveryoneSignedOut():
+            return stamp
+        case _:
+            return {}
 
 
 def of_partner(connection: Connection[Any], partner_id: str) -> dict[str, Any] | None:

@@ -3,43 +3,66 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, Protocol
 
 import psycopg
-from eventsourcing.persistence import InterfaceError, OperationalError, Tracking
-from eventsourcing.postgres import PostgresDatastore, PostgresTrackingRecorder
-from psycopg import Connection, Cursor, sql
-from psycopg.rows import dict_row
+from psycopg import Connection
+from psycopg.rows import tuple_row
 
 from domain.kernel import Envelope
 from projections import audit_trail, mail_state, partner_policy, status_history, user_status
+from projections.tables import FEW, much_at_once
 
 Read = Callable[[int, int], Sequence[Envelope]]
 """Returns the next envelopes after a position, at most so many."""
-PAGE = 500
-"""Facts in one transaction when a view is behind; a single fact is visible at once."""
+PAGE = 5_000
+"""Facts in one reading of the log."""
+MOST = 1_000_000
+"""Facts in one transaction at most, when a view is far behind; a single fact is visible at once."""
+ROWS = 50_000
+"""A view that has so many rows to write writes them, however far behind it is."""
+BATCH_SECONDS = 1.0
+"""For so long facts are taken in before what they led to is written."""
 POLL_SECONDS = 0.25
 """How long a follower sleeps when no commit wakes it."""
 RETRY_SECONDS = 10.0
 """How long a view that cannot fold a fact waits before it tries again, and says so again."""
-AWAY = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
+AWAY = (psycopg.OperationalError, psycopg.InterfaceError)
 """The database does not answer: no fault of a fact."""
+LOCK = "SELECT pg_advisory_lock(hashtext('view'), hashtext(%s))"
+"""Whoever writes a view holds this lock, taken before anything else."""
+_TRY = "SELECT name, pg_try_advisory_lock(hashtext('view'), hashtext(name)) FROM unnest(%s::text[]) AS name"
+TRACKED = "SELECT notification_id FROM notification_tracking WHERE application_name = %s"
+_TRACKED_OF = "SELECT application_name, notification_id FROM notification_tracking WHERE application_name = ANY(%s)"
+_TRACK = """
+    INSERT INTO notification_tracking (application_name, notification_id) VALUES (%s, %s)
+    ON CONFLICT (application_name) DO UPDATE SET notification_id = excluded.notification_id"""
 _log = logging.getLogger("watchword.projector")
-_TRACKED = "SELECT notification_id FROM notification_tracking WHERE application_name = %s"
+
+
+class Fold(Sized, Protocol):
+    """What some facts make of a view's rows: taken in page by page, and written at once. Its length: rows to write."""
+
+    def add(self, envelopes: Iterable[Envelope]) -> None:
+        """Take in what happened next. Nothing is written."""
+
+    def write(self) -> None:
+        """Bring the tables to where the facts have led."""
 
 
 class View(Protocol):
-    """A module of a view: its lasting name, its tables, its fold."""
+    """A module of a view: its lasting name, the keys of its tables, its fold."""
 
     NAME: str
-    TABLES: tuple[str, ...]
+    TABLES: dict[str, tuple[str, ...]]
 
     @staticmethod
-    def fold(cursor: Cursor[Any], envelopes: Iterable[Envelope]) -> None:
-        """Bring the rows to where the facts have led."""
+    def Fold(connection: Connection[Any]) -> Fold:  # noqa: N802 a class of each view
+        """Begin to fold on the tables that this connection sees."""
 
 
 VIEWS: dict[str, Any] = {
@@ -48,58 +71,128 @@ VIEWS: dict[str, Any] = {
 """Every view by its lasting name."""
 
 
+def _few(folds: dict[str, Fold]) -> bool:
+    return sum(map(len, folds.values())) <= FEW
+
+
 class Projector:
     """Keeps the live views in step with the log."""
 
-    def __init__(self, datastore: PostgresDatastore, read: Read) -> None:
-        self._recorder = PostgresTrackingRecorder(datastore)
-        self._datastore = datastore
-        self._read = read
+    def __init__(self, url: str, read: Read) -> None:
+        self._url, self._read = url, read
+        self._opened: Connection[Any] | None = None
+        self._positions: dict[str, int] = {}
         self._pace: dict[str, tuple[int, float]] = {}
-        """For each view the size of its next page, and when it is tried again."""
+        """For each view how many facts it takes next, and when it is tried again."""
+
+    @property
+    def _connection(self) -> Connection[Any]:
+        if self._opened is None or self._opened.closed:
+            self._opened = psycopg.connect(self._url, autocommit=True, row_factory=tuple_row)
+            # Rows and position are lost together or not at all, and then folded again: nobody waits for the disk here.
+            self._opened.execute("SET synchronous_commit = off")
+        return self._opened
 
     def close(self) -> None:
-        """Let the connections go."""
-        self._datastore.close()
+        """Let the connection go."""
+        if self._opened is not None:
+            self._opened.close()
 
     def position(self, name: str) -> int:
         """Return how far a view has come."""
-        return self._recorder.max_tracking_id(name) or 0
+        found = self._connection.execute(TRACKED, (name,)).fetchone()
+        return found[0] if found else 0
 
     def step(self) -> int:
-        """Fold the next page into each view that is behind, and return how many facts that were.
+        """Fold what comes next into each view that is behind, and return how many facts that were.
 
-        A view that cannot fold a fact stands still before it and says so, again and again; it never skips one. The
-        others go on.
+        Views that stand at the same position share one reading of the log. A view that cannot fold a fact stands still
+        before it and says so, again and again; it never skips one. The others go on.
         """
-        return sum(self._tried(view) for view in VIEWS.values())
+        together: dict[tuple[int, int], list[str]] = defaultdict(list)
+        for name in VIEWS:
+            limit, not_before = self._pace.get(name, (MOST, 0.0))
+            if name not in self._positions:
+                self._positions[name] = self.position(name)
+            if time.monotonic() >= not_before:
+                together[self._positions[name], limit].append(name)
+        return sum(self._fold(names, after, limit) for (after, limit), names in together.items())
 
-    def _tried(self, view: View) -> int:
-        limit, not_before = self._pace.get(view.NAME, (PAGE, 0.0))
-        if time.monotonic() < not_before:
+    def _fold(self, names: Sequence[str], after: int, limit: int) -> int:
+        with much_at_once():
+            return self._folded(names, after, limit)
+
+    def _folded(self, names: Sequence[str], after: int, limit: int) -> int:
+        page = self._read(after, min(PAGE, limit))
+        if not page:
             return 0
+        with self._alone(names, after) as free:
+            folds = {name: VIEWS[name].Fold(self._connection) for name in free}
+            taken, ends = 0, time.monotonic() + BATCH_SECONDS
+            while page and folds:
+                after, taken = page[-1].position, taken + len(page)
+                folds = {
+                    name: fold for name, fold in folds.items() if self._tried(name, taken, partial(fold.add, page))
+                }
+                full = len(page) < PAGE or taken >= limit or time.monotonic() > ends
+                full = full or any(len(fold) > ROWS for fold in folds.values())
+                page = [] if full else self._read(after, min(PAGE, limit - taken))
+            self._write_each(folds, after, taken)
+        return taken * len(free)
+
+    @contextmanager
+    def _alone(self, names: Sequence[str], after: int) -> Iterator[list[str]]:
+        """Hold the locks of those views that nobody else holds, as long as they stand where they were left."""
+        connection = self._connection
         try:
-            done = self._step(view, limit)
+            with connection.pipeline():  # the second one sees what was written before the locks were had
+                locks = connection.execute(_TRY, (list(names),))
+                places = connection.execute(_TRACKED_OF, (list(names),))
+                locked = [name for name, had in locks.fetchall() if had]
+                self._positions |= dict.fromkeys(names, 0) | dict(places.fetchall())
+            yield [name for name in names if name in locked and self._positions[name] == after]
+        finally:
+            if not connection.closed:
+                connection.execute("SELECT pg_advisory_unlock_all()")
+
+    def _write_each(self, folds: dict[str, Fold], position: int, taken: int) -> None:
+        """Write little of all views at once; much of a view, or what cannot be written so, by itself."""
+        if len(folds) > 1 and _few(folds):
+            try:
+                self._write(folds, position)
+            except AWAY:
+                raise
+            except Exception as error:  # noqa: BLE001 whichever view it is: it is found below, and named
+                _log.info("written one by one after position %s: %s", position, type(error).__name__)
+            else:
+                return
+        for name, fold in folds.items():
+            self._tried(name, taken, partial(self._write, {name: fold}, position))
+
+    def _write(self, folds: dict[str, Fold], position: int) -> None:
+        pipeline = self._connection.pipeline() if _few(folds) else nullcontext()
+        with pipeline, self._connection.transaction(), self._connection.cursor() as cursor:
+            for fold in folds.values():
+                fold.write()
+            cursor.executemany(_TRACK, [(name, position) for name in folds])
+        for name in folds:
+            self._positions[name] = position
+            self._pace[name] = (min(MOST, 2 * self._pace.get(name, (MOST, 0.0))[0]), 0.0)
+
+    def _tried(self, name: str, taken: int, work: Callable[[], None]) -> bool:
+        """Let a view that fails take fewer facts next time, and stand still where even a single one is too much."""
+        try:
+            work()
         except AWAY:
             raise
         except Exception as error:  # noqa: BLE001 whatever it is, this view stops here and the next one goes on
-            if limit > 1:
-                self._pace[view.NAME] = (max(1, limit // 8), 0.0)
-                return 1
-            stuck = self.position(view.NAME)
-            _log.critical("%s stands still after position %s: %s", view.NAME, stuck, type(error).__name__)
-            self._pace[view.NAME] = (1, time.monotonic() + RETRY_SECONDS)
-            return 0
-        self._pace[view.NAME] = (min(PAGE, limit * 2), 0.0)
-        return done
-
-    def _step(self, view: View, limit: int) -> int:
-        page = self._read(self.position(view.NAME), limit)
-        if page:
-            with self._datastore.transaction(commit=True) as cursor, cursor.connection.pipeline():
-                view.fold(cursor, page)
-                self._recorder._insert_tracking(cursor, Tracking(view.NAME, page[-1].position))  # noqa: SLF001 its place for rows and tracking together
-        return len(page)
+            self._pace[name] = (max(1, taken // 8), 0.0)
+            if taken == 1:
+                at = self._positions[name]
+                _log.critical("%s stands still after position %s: %s", name, at, type(error).__name__)
+                self._pace[name] = (1, time.monotonic() + RETRY_SECONDS)
+            return False
+        return True
 
     def follow(self, url: str, stop: threading.Event) -> None:
         """Fold for ever, woken by each commit to the log, and by the clock in case a wake-up was lost."""
@@ -111,114 +204,13 @@ class Projector:
                         pass
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """A live view beside the same view folded anew from the log, both at one position."""
-
-    view: str
-    position: int
-    rows: int
-    missing: int
-    """Rows that the log gives and the live view lacks."""
-    extra: int
-    """Rows of the live view that the log does not give."""
-    checksum: str = ""
-    """Of the live rows in any order: the sum of their 64-bit hashes."""
-
-    @property
-    def equal(self) -> bool:
-        """Say whether the live view is what the log says."""
-        return self.missing == self.extra == 0
-
-
-def verify(url: str, read: Read, name: str, progress: Callable[[int], None] = lambda _: None) -> Compared:
-    """Compare a live view with a shadow of it, folded from the first fact on, while the live one goes on."""
-    view = VIEWS[name]
-    with _session(url) as connection:
-        with connection.transaction():
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            position = _tracked(connection, name)
-            for table in view.TABLES:
-                live, copy = sql.Identifier("public", table), sql.Identifier(f"live_{table}")
-                connection.execute(sql.SQL("CREATE TEMP TABLE {} AS SELECT * FROM {}").format(copy, live))
-        _shadow(connection, view, read, position, progress)
-        return _compare(connection, view, position)
-
-
-def rebuild(url: str, read: Read, name: str, progress: Callable[[int], None] = lambda _: None) -> int:
-    """Fold a view anew beside the live one and put it in its place; readers never see an empty view."""
-    view = VIEWS[name]
-    with _session(url) as connection:
-        with connection.transaction():
-            built = _tracked(connection, name)
-        _shadow(connection, view, read, built, progress)
-        with connection.transaction():
-            position = _tracked(connection, name, " FOR UPDATE")
-            _fold_range(connection, view, read, built, position, progress)
-            for table in view.TABLES:
-                live, shadow = sql.Identifier("public", table), sql.Identifier("pg_temp", table)
-                connection.execute(sql.SQL("DELETE FROM {}").format(live))
-                connection.execute(sql.SQL("INSERT INTO {} SELECT * FROM {}").format(live, shadow))
-        return position
-
-
-@contextmanager
-def _session(url: str) -> Iterator[Connection[dict[str, Any]]]:
-    with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
-        yield connection
-
-
-def _tracked(connection: Connection[dict[str, Any]], name: str, lock: str = "") -> int:
-    row = connection.execute(_TRACKED + lock, (name,)).fetchone()
-    return row["notification_id"] if row else 0
-
-
-def _shadow(connection: Connection[Any], view: View, read: Read, until: int, progress: Callable[[int], None]) -> None:
-    """Fold into temporary tables of the same names, which stand before the live ones in this session alone."""
-    for table in view.TABLES:
-        live, shadow = sql.Identifier("public", table), sql.Identifier(table)
-        connection.execute(sql.SQL("CREATE TEMP TABLE {} (LIKE {} INCLUDING ALL)").format(shadow, live))
-    _fold_range(connection, view, read, 0, until, progress)
-
-
-def _fold_range(
-    connection: Connection[Any], view: View, read: Read, after: int, until: int, progress: Callable[[int], None]
-) -> None:
-    while after < until:
-        page = [envelope for envelope in read(after, 10 * PAGE) if envelope.position <= until]
-        if not page:
-            return
-        with connection.transaction(), connection.cursor() as cursor, connection.pipeline():
-            view.fold(cursor, page)
-        after = page[-1].position
-        progress(after)
-
-
-def _compare(connection: Connection[Any], view: View, position: int) -> Compared:
-    counts, checksum = [0, 0, 0], 0
-    for table in view.TABLES:
-        live, shadow = sql.Identifier(f"live_{table}"), sql.Identifier("pg_temp", table)
-        query = sql.SQL(
-            "SELECT (SELECT count(*) FROM {shadow}) AS rows,"
-            " (SELECT count(*) FROM (SELECT * FROM {shadow} EXCEPT ALL SELECT * FROM {live}) m) AS missing,"
-            " (SELECT count(*) FROM (SELECT * FROM {live} EXCEPT ALL SELECT * FROM {shadow}) e) AS extra,"
-            " (SELECT coalesce(sum(hashtextextended(l::text, 0)::numeric), 0) FROM {live} l) AS checksum"
-        ).format(live=live, shadow=shadow)
-        row: dict[str, int] = connection.execute(query).fetchone() or {}
-        for number, key in enumerate(("rows", "missing", "extra")):
-            counts[number] += row[key]
-        checksum += int(row["checksum"])
-    rows, missing, extra = counts
-    return Compared(view.NAME, position, rows, missing, extra, f"{checksum % 2**64:016x}")
-
-
 def wait_for(
     connection_one: Callable[[str, tuple[object, ...]], Any], name: str, position: int, seconds: float
 ) -> bool:
     """Wait, without a lock, until a view has come to a position; False when the time is over."""
     deadline, pause = time.monotonic() + seconds, 0.002
     while True:
-        row = connection_one(_TRACKED, (name,))
+        row = connection_one(TRACKED, (name,))
         if row is not None and row["notification_id"] >= position:
             return True
         if time.monotonic() >= deadline:

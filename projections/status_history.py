@@ -4,45 +4,38 @@
 verified last is no part of it: a row for each sign-in would let the history grow for nothing.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from psycopg import Connection, Cursor
+from psycopg import Connection
 
 from domain import facts as f
 from domain.kernel import Envelope
-from projections import user_status
+from projections.partner_policy import DEMANDS
+from projections.spans import Fold
+
+__all__ = [
+    "NAME",
+    "TABLES",
+    "Fold",
+    "adoption_of",
+    "policy_at",
+    "position_at",
+    "reasons_at",
+    "status_at",
+    "sums",
+]
 
 NAME = "status_history"
-TABLES = ("status_interval", "policy_interval", "adoption", "log_minute")
+TABLES = {
+    "status_interval": ("account_id", "from_position"),
+    "policy_interval": ("partner_id", "from_position"),
+    "adoption": ("partner_id", "population", "day"),
+    "log_minute": ("minute",),
+}
 READ_AT_ONCE = 500
 """Facts in one reading of the log, where an instant is looked for."""
-
-_VISIBLE = {
-    "organization_id": "text",
-    "role": "text",
-    "account_state": "text",
-    "factor": "text",
-    "owed": "boolean",
-    "since": "timestamptz",
-    "locked_until": "timestamptz",
-}
-"""What makes a new span when it changes, and its type."""
-_DEMANDS = {population: f"enforce_{population.value}" for population in f.Population}
-
-_FIRST_SPAN = """
-    INSERT INTO status_interval (account_id, partner_id, organization_id, role, account_state, factor, owed, since,
-        from_position, from_at)
-    VALUES (%(subject)s, %(partner)s, %(organization)s, %(role)s, 'open', 'none', false, %(at)s, %(position)s, %(at)s)"""
-_FIRST_POLICY = """
-    INSERT INTO policy_interval (partner_id, enforce_partner_users, enforce_organizations, version, from_position, from_at)
-    VALUES (%(subject)s, false, false, 0, %(position)s, %(at)s)"""
-_MINUTE = """
-    INSERT INTO log_minute (minute, first_position) VALUES (%(minute)s, least(%(position)s,
-        (SELECT first_position FROM log_minute WHERE minute > %(minute)s ORDER BY minute LIMIT 1)))
-    ON CONFLICT (minute) DO NOTHING"""
-"""Positions only rise, so the first one that a minute is told is the least of its own."""
 
 _BEFORE = """
     SELECT w.* FROM status_interval w WHERE w.account_id = n.account_id AND w.from_position < n.from_position
@@ -58,84 +51,6 @@ _SIDES = f"""
     SELECT w.partner_id, w.organization_id, w.account_state, w.factor, n.day, -n.sign
     FROM opened n CROSS JOIN LATERAL ({_BEFORE}) w"""  # noqa: S608 our own words
 """Each span that opened counts where it stands, and no longer where the span before it stood."""
-_ADOPTION = f"""
-    WITH opened AS (
-        SELECT n.*, (n.from_at AT TIME ZONE 'UTC')::date AS day, 1 AS sign
-        FROM unnest(%(accounts)s::text[], %(positions)s::bigint[]) AS given (account_id, position)
-        CROSS JOIN LATERAL (SELECT * FROM status_interval o
-            WHERE o.account_id = given.account_id AND o.from_position = given.position LIMIT 1) n
-    ), sides AS ({_SIDES}), counted AS ({_COUNTED})
-    INSERT INTO adoption AS a (partner_id, population, day, accounts, active, pending)
-    SELECT partner_id, population, day, sum(accounts), sum(active), sum(pending) FROM counted GROUP BY 1, 2, 3
-    ON CONFLICT (partner_id, population, day) DO UPDATE SET accounts = a.accounts + excluded.accounts,
-        active = a.active + excluded.active, pending = a.pending + excluded.pending"""  # noqa: S608 our own words
-"""Adds what a page of facts changed, in one write for each day; an import would rewrite its row for each of its facts.
-
-``LIMIT 1`` keeps the spans looked up one by one: a shadow has no statistics, and would be read as a whole each time.
-"""
-
-
-def fold(cursor: Cursor[Any], envelopes: Iterable[Envelope]) -> None:
-    """Bring the rows to where the facts have led."""
-    touched: list[Envelope] = []
-    minutes: dict[datetime, int] = {}
-    for envelope in envelopes:
-        minutes.setdefault(_minute(envelope.at), envelope.position)
-        if _fold_account(cursor, envelope):
-            touched.append(envelope)
-        _fold_policy(cursor, envelope)
-    for minute, position in minutes.items():
-        cursor.execute(_MINUTE, {"minute": minute, "position": position})
-    if touched:
-        pairs = {"accounts": [each.subject_id for each in touched], "positions": [each.position for each in touched]}
-        cursor.execute(_ADOPTION, pairs, prepare=False)  # planned anew: a shadow grows, and nobody analyzes it
-
-
-def _fold_account(cursor: Cursor[Any], envelope: Envelope) -> bool:
-    """Write the account's next span, and say whether there may be one."""
-    fact = envelope.fact
-    if isinstance(fact, f.AccountRegistered):
-        place = {"partner": fact.partner_id, "organization": fact.organization_id, "role": fact.role.value}
-        cursor.execute(_FIRST_SPAN, {**_stamp(envelope), **place})
-        return True
-    changed = {name: v for name, v in user_status.changes(fact, envelope.at).items() if name in _VISIBLE}
-    if changed:
-        kept = ("account_id", "partner_id", *(name for name in _VISIBLE if name not in changed))
-        values = {name: f"%({name})s::{_VISIBLE[name]}" for name in changed}
-        cursor.execute(_next_span("status_interval", kept, values), {**_stamp(envelope), **changed})
-    return bool(changed)
-
-
-def _fold_policy(cursor: Cursor[Any], envelope: Envelope) -> None:
-    fact = envelope.fact
-    values = {"version": "version + 1", "changed_at": "%(at)s", "changed_by": "%(actor)s"}
-    match fact:
-        case f.PartnerRegistered():
-            cursor.execute(_FIRST_POLICY, _stamp(envelope))
-            return
-        case f.Enforced() | f.EnforcementLifted():
-            values[_DEMANDS[fact.population]] = "true" if isinstance(fact, f.Enforced) else "false"
-        case f.EveryoneSignedOut():
-            pass
-        case _:
-            return
-    kept = ("partner_id", *(name for name in _DEMANDS.values() if name not in values))
-    cursor.execute(_next_span("policy_interval", kept, values), {**_stamp(envelope), "actor": envelope.actor})
-
-
-def _stamp(envelope: Envelope) -> dict[str, object]:
-    return {"subject": envelope.subject_id, "at": envelope.at, "position": envelope.position}
-
-
-def _next_span(table: str, kept: Sequence[str], values: dict[str, str]) -> str:
-    """Return the statement that ends the open span and opens the next, unless the fact leaves all as it is."""
-    old, names, new = ", ".join(kept), ", ".join(values), ", ".join(values.values())
-    return f"""
-        WITH ended AS (
-            UPDATE {table} SET to_position = %(position)s, to_at = %(at)s
-            WHERE {kept[0]} = %(subject)s AND to_position IS NULL AND ({names}) IS DISTINCT FROM ({new}) RETURNING *)
-        INSERT INTO {table} ({old}, {names}, from_position, from_at)
-        SELECT {old}, {new}, %(position)s, %(at)s FROM ended"""  # noqa: S608 our own words
 
 
 def _minute(at: datetime) -> datetime:
@@ -246,7 +161,7 @@ def reasons_at(
     connection: Connection[Any], account: dict[str, Any], demands: dict[str, Any], position: int
 ) -> list[int]:
     """Return where the account's factor and the demand upon it became what they were at a position."""
-    demand = _DEMANDS[f.Population.PARTNER_USERS if account["organization_id"] is None else f.Population.ORGANIZATIONS]
+    demand = DEMANDS[f.Population.PARTNER_USERS if account["organization_id"] is None else f.Population.ORGANIZATIONS]
     values = {"account": account["account_id"], "partner": account["partner_id"], "position": position}
     values |= {"factor": account["factor"], "demanded": demands[demand]}
     rows = connection.execute(_REASONS.format(demand=demand), values).fetchall()  # one of our two column names

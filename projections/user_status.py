@@ -5,36 +5,57 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from psycopg import Connection, Cursor
+from psycopg import Connection
 
 from domain import facts as f
 from domain.kernel import Envelope
+from projections.tables import Rows
 
 NAME = "user_status"
-TABLES = ("user_status",)
+TABLES = {NAME: ("account_id",)}
+_COLUMNS = (
+    *("account_id", "partner_id", "organization_id", "role", "account_state", "factor", "owed", "since"),
+    *("last_verified_at", "locked_until", "position"),
+)
 _NO_LOCK_ENDS = datetime.fromisoformat("9999-01-01T00:00:00+00:00")
 """Stands in the row of an authenticator that only a reset helps."""
 
-_REGISTERED = """
-    INSERT INTO user_status (account_id, partner_id, organization_id, role, account_state, factor, owed, since, position)
-    VALUES (%(account)s, %(partner)s, %(organization)s, %(role)s, 'open', 'none', false, %(at)s, %(position)s)"""
 
+class Fold:
+    """The rows of the accounts that some facts touch."""
 
-def fold(cursor: Cursor[Any], envelopes: Iterable[Envelope]) -> None:
-    """Bring the rows to where the facts have led."""
-    for envelope in envelopes:
-        fact = envelope.fact
-        if isinstance(fact, f.AccountRegistered):
-            place = {"partner": fact.partner_id, "organization": fact.organization_id, "role": fact.role.value}
-            stamp = {"account": envelope.subject_id, "at": envelope.at, "position": envelope.position}
-            cursor.execute(_REGISTERED, {**place, **stamp})
-        else:
-            _update(cursor, envelope, changes(fact, envelope.at))
+    def __init__(self, connection: Connection[Any]) -> None:
+        self._rows = Rows(connection, NAME, _COLUMNS)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, envelopes: Iterable[Envelope]) -> None:
+        """Take in what happened next."""
+        happened = [(each.subject_id, each, changed) for each in envelopes if (changed := changes(each.fact, each.at))]
+        self._rows.know(account for account, _, _ in happened)
+        for account, each, changed in happened:
+            changed["position"] = each.position
+            if type(each.fact) is f.AccountRegistered:
+                self._rows.add({"account_id": account, **changed})
+            else:
+                self._rows.change(account, changed)
+
+    def write(self) -> None:
+        """Bring the table to where the facts have led."""
+        self._rows.write()
 
 
 def changes(fact: object, at: datetime) -> dict[str, object]:
     """Return the columns that a fact about an account sets; the registration sets all."""
     match fact:
+        case f.Verified():  # by far the most frequent one
+            active = {"factor": "active", "owed": False, "since": at} if fact.purpose is f.Purpose.SETUP else {}
+            return {**active, "last_verified_at": at, "locked_until": None}
+        case f.AccountRegistered():
+            place = {"partner_id": fact.partner_id, "organization_id": fact.organization_id, "role": fact.role.value}
+            begun = {"account_state": "open", "factor": "none", "owed": False, "since": at}
+            return {**place, **begun, "last_verified_at": None, "locked_until": None}
         case f.AccountMoved():
             return {"organization_id": fact.organization_id, "role": fact.role.value}
         case f.RoleChanged():
@@ -47,11 +68,6 @@ def changes(fact: object, at: datetime) -> dict[str, object]:
             return {"account_state": "erased"}
         case f.Enabled():
             return {"factor": "pending", "since": at}
-        case f.Verified(purpose=f.Purpose.SETUP):
-            active = {"factor": "active", "owed": False, "since": at}
-            return {**active, "last_verified_at": at, "locked_until": None}
-        case f.Verified():
-            return {"last_verified_at": at, "locked_until": None}
         case f.Locked():
             return {"locked_until": fact.until or _NO_LOCK_ENDS}
         case f.Unlocked():
@@ -63,13 +79,6 @@ def changes(fact: object, at: datetime) -> dict[str, object]:
             return {"factor": "pending" if owed else "none", "owed": owed, "since": at, "locked_until": None}
         case _:
             return {}
-
-
-def _update(cursor: Cursor[Any], envelope: Envelope, changed: dict[str, object]) -> None:
-    if changed:
-        columns = ", ".join(f"{name} = %({name})s" for name in (*changed, "position"))
-        values = {**changed, "position": envelope.position, "account": envelope.subject_id}
-        cursor.execute(f"UPDATE user_status SET {columns} WHERE account_id = %(account)s", values)  # noqa: S608 our own names
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from api.cli.console import Json, answer, plugged, progress
 from api.embedded.mail import CaughtMail, list_mails, read_mail
 from api.settings import read
 from handlers import notices
-from projections import runner
+from projections import rebuilding
+from projections.runner import VIEWS
 
 keys = typer.Typer(help="The keys that seal shared secrets.", no_args_is_help=True)
 mail = typer.Typer(
@@ -37,12 +38,12 @@ def migrate(*, as_json: Json = False) -> None:
 
 def rebuild(view: str, *, as_json: Json = False) -> None:
     """Fold a view anew from the log and put it in the live one's place, while readers go on."""
-    if view not in runner.VIEWS:
-        raise typer.BadParameter(f"there is no view {view}: take one of {', '.join(runner.VIEWS)}")
+    if view not in VIEWS:
+        raise typer.BadParameter(f"there is no view {view}: take one of {', '.join(VIEWS)}")
     with plugged() as watchword:
         url, store = watchword.settings.need("database_url"), watchword.store
         with progress(f"rebuilding {view}", store.last_position()) as done:
-            position = runner.rebuild(url, store.read, view, done)
+            position = rebuilding.rebuild(url, store.read, view, done)
     answer({"view": view, "position": position}, f"{view} is rebuilt up to position {position}", as_json=as_json)
 
 
@@ -51,9 +52,9 @@ def verify(*, as_json: Json = False) -> None:
     results = []
     with plugged() as watchword:
         url, store = watchword.settings.need("database_url"), watchword.store
-        for view in runner.VIEWS:
+        for view in VIEWS:
             with progress(f"verifying {view}", store.last_position()) as done:
-                results.append(runner.verify(url, store.read, view, done))
+                results.append(rebuilding.verify(url, store.read, view, done))
     lines = [
         f"{each.view}: position {each.position}, {each.rows} rows, checksum {each.checksum}, "
         + ("equal to the log" if each.equal else f"{each.missing} rows missing, {each.extra} rows too many")

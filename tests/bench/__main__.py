@@ -5,7 +5,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from tests.bench import history, pages
+from tests.bench import figures, history, pages, projecting
 from tests.bench.importing import Measured, measure
 
 ACCOUNTS = 100_000
@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=USERS, help="of one partner, for the pages")
     parser.add_argument("--facts", type=int, nargs="+", default=FACTS, help="lengths of history")
     parser.add_argument("--spans", type=int, default=SPANS, help="of a history that is too long to write")
-    parser.add_argument("--only", choices=("import", "pages", "history"))
+    parser.add_argument("--only", choices=("import", "pages", "history", "projecting"))
     parser.add_argument("--json", type=Path, default=Path(".data") / "bench.json")
     asked = parser.parse_args()
     content: list[dict[str, object]] = []
@@ -51,6 +51,11 @@ def main() -> None:
             looked.append(history.filled(Path(folder), asked.spans))
         print(history.table(rates, looked, differ))
         content += [vars(each) for each in (*rates, *looked)]
+    if asked.only in {None, "projecting"}:
+        with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
+            projected = projecting.measure(Path(folder), asked.facts)
+        print(figures.table(projected))
+        content += [{**vars(each), "ratio": each.ratio} for each in projected]
     asked.json.parent.mkdir(parents=True, exist_ok=True)
     asked.json.write_text(json.dumps(content, indent=2) + "\n")
     print(f"the same as JSON: {asked.json}")

@@ -26,7 +26,7 @@ from domain.user_mfa import evolve as evolve_mfa
 from handlers.ledger import Ledger
 from handlers.ledger_check import LedgerCheck
 from handlers.ports import Origin
-from projections import runner, status_history, user_status
+from projections import rebuilding, runner, status_history, user_status
 
 Answer = TypeVar("Answer")
 SEED = 20_261_124
@@ -164,7 +164,7 @@ def filled(folder: Path, facts: int) -> Looked:
 
 
 def _measured(watchword: bootstrap.Watchword, owner: str, facts: int) -> tuple[list[Rate], Looked, int]:
-    _write(watchword, owner, facts)
+    write(watchword, owner, facts)
     with psycopg.connect(owner, autocommit=True, row_factory=dict_row) as connection:
         floor = _seconds(lambda: sum(1 for _ in connection.cursor().stream("SELECT * FROM stored_events")))
         rates = [Rate("all views folded", facts, _seconds(lambda: _fold(watchword)), floor)]
@@ -189,7 +189,8 @@ def _exported(watchword: bootstrap.Watchword, book: Ledger, kind: str) -> float:
     return _seconds(lambda: export.write(out, origin))
 
 
-def _write(watchword: bootstrap.Watchword, owner: str, facts: int) -> None:
+def write(watchword: bootstrap.Watchword, owner: str, facts: int) -> None:
+    """Put so many facts into an empty log, and the people whom they are about."""
     mapper = watchword.store._log.mapper
     columns = "originator_id, originator_version, topic, state, notification_id"
     with psycopg.connect(owner) as connection, connection.cursor() as cursor:
@@ -217,7 +218,7 @@ def _fold(watchword: bootstrap.Watchword) -> None:
 
 def _verified(watchword: bootstrap.Watchword, name: str) -> float:
     url, reading = watchword.settings.need("database_url"), watchword.store.read
-    compared, took = _timed(lambda: runner.verify(url, reading, name))
+    compared, took = _timed(lambda: rebuilding.verify(url, reading, name))
     if not compared.equal:
         raise SystemExit(f"{name} differs from the log: {compared}")
     return took

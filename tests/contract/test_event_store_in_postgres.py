@@ -10,7 +10,8 @@ import orjson
 import psycopg
 import pytest
 
-from handlers.adapters.postgres.event_store import UPCASTS, PostgresEventStore
+from handlers.adapters.postgres.event_store import PostgresEventStore
+from handlers.adapters.postgres.reading import UPCASTS
 from handlers.ports import MessageProcessed, Unavailable
 from tests.contract.plugs import (
     NOON,

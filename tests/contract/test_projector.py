@@ -9,7 +9,8 @@ import pytest
 
 from api import bootstrap
 from projections import runner
-from projections.runner import VIEWS, Projector, verify
+from projections.rebuilding import verify
+from projections.runner import VIEWS, Projector
 from tests.flows.steps import column, enrolled, signed_in
 from tests.services import Portal
 

@@ -16,7 +16,7 @@ from api import bootstrap
 from domain import facts as f
 from domain.kernel import Envelope
 from domain.requirement import population_of, requirement
-from projections import runner, status_history, user_status
+from projections import rebuilding, status_history, user_status
 from tests.contract.pasts import FACTS, PARTNERS, VISIBLE, Past, Writer, envelopes
 from tests.contract.plugs import NOON
 from tests.servers import Servers
@@ -208,15 +208,15 @@ def test_the_position_of_an_instant_does_not_depend_on_how_far_the_view_has_come
 
 
 def test_the_view_is_what_the_log_says_and_a_rebuild_gives_the_same(past: Past) -> None:
-    before = runner.verify(past.url, past.store.read, status_history.NAME)
+    before = rebuilding.verify(past.url, past.store.read, status_history.NAME)
     assert before.equal
     assert before.rows > FACTS / 2
     past.connection.execute("UPDATE status_interval SET factor = 'active' WHERE to_position IS NULL")
     past.connection.execute("UPDATE adoption SET active = active + 1")
-    broken = runner.verify(past.url, past.store.read, status_history.NAME)
+    broken = rebuilding.verify(past.url, past.store.read, status_history.NAME)
     assert not broken.equal
-    assert runner.rebuild(past.url, past.store.read, status_history.NAME) == past.log[-1].position
-    assert runner.verify(past.url, past.store.read, status_history.NAME) == before
+    assert rebuilding.rebuild(past.url, past.store.read, status_history.NAME) == past.log[-1].position
+    assert rebuilding.verify(past.url, past.store.read, status_history.NAME) == before
 
 
 def give_names(past: Past) -> None:

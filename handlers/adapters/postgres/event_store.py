@@ -1,7 +1,6 @@
 """The one log in PostgreSQL, built on the event sourcing library: bare facts in envelopes, lasting topics, exact answers."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Any, TypeVar
 
 import orjson
@@ -9,8 +8,10 @@ import psycopg
 from eventsourcing.application import Application
 from eventsourcing.persistence import InfrastructureFactory, IntegrityError, Mapper, Notification, StoredEvent
 from eventsourcing.utils import Environment
+from psycopg.rows import tuple_row
 
-from domain.kernel import FACTS, Envelope, Fact
+from domain.kernel import Envelope, Fact
+from handlers.adapters.postgres import reading
 from handlers.adapters.postgres.bell import Bell
 from handlers.adapters.postgres.database import new_pool
 from handlers.adapters.postgres.migrate import library_environment
@@ -21,12 +22,6 @@ from handlers.ports.log import State, enveloped
 
 Answer = TypeVar("Answer")
 
-UPCASTS: dict[str, Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]] = {}
-"""For each older versioned topic: its fact as data, to the next versioned topic and that fact as data."""
-_AFTER = (
-    "SELECT originator_version, topic, state FROM stored_events WHERE originator_id = %s"
-    " AND originator_version > %s ORDER BY originator_version"
-)
 _LOST_ANSWERS = 3
 """How often an append whose answer was lost is asked again, under its own command id."""
 
@@ -56,22 +51,9 @@ class EnvelopeMapper(Mapper[str]):
 
     def to_domain_event(self, stored_event: StoredEvent) -> Any:
         """Return the envelope of stored bytes, its fact brought to the newest shape."""
-        state = orjson.loads(stored_event.state)
-        return Envelope(
-            fact=fact_of(stored_event.topic, state.pop("fact")),
-            stream=str(stored_event.originator_id),
-            version=stored_event.originator_version,
-            at=datetime.fromisoformat(state.pop("at")),
-            position=stored_event.id if isinstance(stored_event, Notification) else 0,
-            **state,
-        )
-
-
-def fact_of(topic: str, fact: dict[str, Any]) -> Fact:
-    """Return a stored fact in its newest shape."""
-    while topic in UPCASTS:
-        topic, fact = UPCASTS[topic](fact)
-    return FACTS[topic].model_validate(fact)
+        position = stored_event.id if isinstance(stored_event, Notification) else 0
+        stream, version = str(stored_event.originator_id), stored_event.originator_version
+        return reading.envelopes([(position, stream, version, stored_event.topic, stored_event.state)])[0]
 
 
 class Log(Application[str]):
@@ -123,19 +105,11 @@ class PostgresEventStore:
         """Return the stream's state and version."""
         state, after = self._states.known(stream, evolve, initial)
         version = after
-        for row in self._rows(_AFTER, stream, after):
-            state = evolve(state, fact_of(row["topic"], orjson.loads(row["state"])["fact"]))
-            version = row["originator_version"]
+        for envelope in self._found("originator_id = %s AND originator_version > %s ORDER BY 3", stream, after):
+            state, version = evolve(state, envelope.fact), envelope.version
         if version > after:
             self._states.keep(stream, evolve, initial, state, version)
         return state, version
-
-    def _rows(self, query: str, *values: object) -> list[dict[str, Any]]:
-        def ask() -> list[dict[str, Any]]:
-            with self._recorder.datastore.cursor() as cursor:
-                return cursor.execute(query, values).fetchall()
-
-        return self._answer(ask)
 
     def append(
         self, *changes: Change, origin: Origin, rows: Sequence[Row] = (), unchanged: Sequence[tuple[str, int]] = ()
@@ -182,24 +156,23 @@ class PostgresEventStore:
         """Return the envelopes at these positions, in position order."""
         return self._found("notification_id = ANY(%s) ORDER BY notification_id", list(positions))
 
-    def _found(self, condition: str, value: object) -> list[Envelope]:
-        rows = self._rows(f"SELECT * FROM stored_events WHERE {condition}", value)  # noqa: S608 our own words
-        found = [
-            Notification(
-                row["originator_id"],
-                row["originator_version"],
-                row["topic"],
-                bytes(row["state"]),
-                row["notification_id"],
-            )
-            for row in rows
-        ]
-        return [self._log.mapper.to_domain_event(each) for each in found]  # type: ignore[misc]
-
     def read(self, after: int, limit: int) -> Sequence[Envelope]:
-        """Return the next envelopes of the whole log, in position order."""
-        found = self._answer(lambda: self._recorder.select_notifications(after, limit, inclusive_of_start=False))
-        return [self._log.mapper.to_domain_event(notification) for notification in found]  # type: ignore[misc]
+        """Return the next envelopes of the whole log, in position order, up to where nothing can still be committed."""
+        settled = self._answer(lambda: self._recorder.settled(after))
+        if settled <= after:
+            return []
+        span = "notification_id > %s AND notification_id <= %s ORDER BY notification_id LIMIT %s"
+        return self._found(span, after, settled, limit)
+
+    def _found(self, condition: str, *values: object) -> list[Envelope]:
+        query = f"SELECT {reading.COLUMNS} FROM stored_events WHERE {condition}"  # noqa: S608 our own words
+
+        def ask() -> list[Any]:
+            with self._recorder.datastore.get_connection() as connection:
+                cursor = connection.cursor(binary=True, row_factory=tuple_row)
+                return cursor.execute(query, values, prepare=True).fetchall()
+
+        return reading.envelopes(self._answer(ask))
 
     def known(self, command_id: str) -> Known | None:
         """Return what a command led to, if it was stored."""
@@ -208,8 +181,12 @@ class PostgresEventStore:
             " ON e.originator_id = c.stream AND e.originator_version = c.version WHERE c.command_id = %s"
         )
 
-        rows = self._rows(query, command_id)
-        return Known(**rows[0]) if rows else None
+        def ask() -> Known | None:
+            with self._recorder.datastore.cursor() as cursor:
+                row = cursor.execute(query, (command_id,)).fetchone()
+            return Known(row["position"], row["fingerprint"]) if row else None
+
+        return self._answer(ask)
 
     def last_position(self) -> int:
         """Return the position of the newest fact, 0 in an empty log."""

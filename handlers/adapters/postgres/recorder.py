@@ -87,7 +87,7 @@ class Recorder(PostgresApplicationRecorder):
 
     def __init__(self, datastore: PostgresDatastore, **options: Any) -> None:
         super().__init__(datastore, **options)
-        self.horizon = Horizon()
+        self._horizon = Horizon()
         self._together: GroupCommit[Append, Sequence[int]] = GroupCommit(self._store_together, SILENCE)
 
     def insert_events(  # noqa: D102 the library's name and contract
@@ -135,6 +135,11 @@ class Recorder(PostgresApplicationRecorder):
                     write_row(cursor, row)
         return [row["notification_id"] for row in stored]
 
+    def settled(self, after: int) -> int:
+        """Return the position up to which the log can be read, with a little patience for what comes after this one."""
+        with self.datastore.cursor() as cursor:
+            return self._horizon.reached(cursor, after)
+
     def select_notifications(  # noqa: D102 the library's name and contract
         self,
         start: int | None,
@@ -144,8 +149,7 @@ class Recorder(PostgresApplicationRecorder):
         *,
         inclusive_of_start: bool = True,
     ) -> Sequence[Notification]:
-        with self.datastore.cursor() as cursor:
-            settled = self.horizon.reached(cursor, (start or 0) - inclusive_of_start)
+        settled = self.settled((start or 0) - inclusive_of_start)
         stop = settled if stop is None else min(stop, settled)
         found: Sequence[Notification] = super().select_notifications(
             start, limit, stop, topics, inclusive_of_start=inclusive_of_start

@@ -1,0 +1,136 @@
+"""A view folded anew beside the live one: to compare them, or to put it in the live one's place."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import Connection, sql
+from psycopg.rows import dict_row
+
+from projections.runner import LOCK, PAGE, ROWS, TRACKED, VIEWS, Read, View
+from projections.tables import much_at_once
+
+Progress = Callable[[int], None]
+"""Told each position that was reached."""
+WORK_MEM = "256MB"
+"""Two whole tables are compared in memory where that is enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A live view beside the same view folded anew from the log, both at one position."""
+
+    view: str
+    position: int
+    rows: int
+    missing: int
+    """Rows that the log gives and the live view lacks."""
+    extra: int
+    """Rows of the live view that the log does not give."""
+    checksum: str = ""
+    """Of the live rows in any order: the sum of their 64-bit hashes."""
+
+    @property
+    def equal(self) -> bool:
+        """Say whether the live view is what the log says."""
+        return self.missing == self.extra == 0
+
+
+def verify(url: str, read: Read, name: str, progress: Progress = lambda _: None) -> Compared:
+    """Compare a live view with a shadow of it, folded from the first fact on, while the live one goes on."""
+    view = VIEWS[name]
+    with _session(url) as connection:
+        with connection.transaction():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            position = _tracked(connection, name)
+            for table in view.TABLES:
+                live, copy = sql.Identifier("public", table), sql.Identifier(f"live_{table}")
+                connection.execute(sql.SQL("CREATE TEMP TABLE {} AS SELECT * FROM {}").format(copy, live))
+        _shadow(connection, view)
+        _fold(connection, view, read, 0, position, progress)
+        return _compare(connection, view, position)
+
+
+def rebuild(url: str, read: Read, name: str, progress: Progress = lambda _: None) -> int:
+    """Fold a view anew beside the live one and put it in its place; readers never see an empty view.
+
+    Only rows that differ are written, in one transaction. The view stands still while they are looked for; the others
+    go on, and this one catches up.
+    """
+    view = VIEWS[name]
+    with _session(url) as connection:
+        _shadow(connection, view)
+        built, position = 0, _tracked(connection, name)
+        while position - built > PAGE:
+            _fold(connection, view, read, built, position, progress)
+            built, position = position, _tracked(connection, name)
+        connection.execute(LOCK, (name,))  # until the session ends
+        position = _tracked(connection, name)
+        _fold(connection, view, read, built, position, progress)
+        with connection.transaction():
+            for table, key in view.TABLES.items():
+                _put(connection, table, key)
+        return position
+
+
+@contextmanager
+def _session(url: str) -> Iterator[Connection[dict[str, Any]]]:
+    with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
+        connection.execute("SELECT set_config('work_mem', %s, false)", (WORK_MEM,))
+        yield connection
+
+
+def _tracked(connection: Connection[dict[str, Any]], name: str) -> int:
+    row = connection.execute(TRACKED, (name,)).fetchone()
+    return row["notification_id"] if row else 0
+
+
+def _shadow(connection: Connection[Any], view: View) -> None:
+    """Make temporary tables of the same names, which stand before the live ones in this session alone."""
+    for table in view.TABLES:
+        live, shadow = sql.Identifier("public", table), sql.Identifier(table)
+        connection.execute(sql.SQL("CREATE TEMP TABLE {} (LIKE {} INCLUDING ALL)").format(shadow, live))
+
+
+def _fold(connection: Connection[Any], view: View, read: Read, after: int, until: int, progress: Progress) -> None:
+    while after < until:
+        fold = view.Fold(connection)
+        with much_at_once():
+            while after < until and len(fold) <= ROWS:
+                page = [envelope for envelope in read(after, PAGE) if envelope.position <= until]
+                fold.add(page)
+                after = page[-1].position if page else until
+                progress(after)
+            with connection.transaction():
+                fold.write()
+
+
+def _put(connection: Connection[Any], table: str, key: tuple[str, ...]) -> None:
+    """Make the live rows equal to those of the shadow."""
+    names = {"live": sql.Identifier("public", table), "shadow": sql.Identifier("pg_temp", table)}
+    same = sql.SQL(" AND ").join(sql.SQL("l.{0} = e.{0}").format(sql.Identifier(name)) for name in key)
+    for statement in (
+        "DELETE FROM {live} l USING (SELECT * FROM {live} EXCEPT ALL SELECT * FROM {shadow}) e WHERE {same}",
+        "INSERT INTO {live} SELECT * FROM {shadow} EXCEPT ALL SELECT * FROM {live}",
+    ):
+        connection.execute(sql.SQL(statement).format(**names, same=same))
+
+
+def _compare(connection: Connection[Any], view: View, position: int) -> Compared:
+    counts, checksum = [0, 0, 0], 0
+    for table in view.TABLES:
+        live, shadow = sql.Identifier(f"live_{table}"), sql.Identifier("pg_temp", table)
+        query = sql.SQL(
+            "SELECT (SELECT count(*) FROM {shadow}) AS rows,"
+            " (SELECT count(*) FROM (SELECT * FROM {shadow} EXCEPT ALL SELECT * FROM {live}) m) AS missing,"
+            " (SELECT count(*) FROM (SELECT * FROM {live} EXCEPT ALL SELECT * FROM {shadow}) e) AS extra,"
+            " (SELECT coalesce(sum(hashtextextended(l::text, 0)::numeric), 0) FROM {live} l) AS checksum"
+        ).format(live=live, shadow=shadow)
+        row: dict[str, int] = connection.execute(query).fetchone() or {}
+        for number, key in enumerate(("rows", "missing", "extra")):
+            counts[number] += row[key]
+        checksum += int(row["checksum"])
+    rows, missing, extra = counts
+    return Compared(view.NAME, position, rows, missing, extra, f"{checksum % 2**64:016x}")

@@ -1,0 +1,72 @@
+"""Stored bytes are read without a model's checks, and yet what is read is what a model would have made of them."""
+
+from dataclasses import fields
+from typing import Any
+
+import msgspec
+import orjson
+import pytest
+
+from domain.facts import Purpose, Verified
+from domain.kernel import FACTS, Envelope, Fact
+from handlers.adapters.postgres.event_store import EnvelopeMapper
+from handlers.adapters.postgres.reading import envelopes
+from tests.contract.plugs import NOON
+from tests.history.test_goldens import GOLDENS
+
+
+def stored(fact: Fact) -> tuple[Envelope, tuple[int, str, int, str, bytes]]:
+    """Return an envelope with every field filled in, and how it is stored."""
+    words = ("account:acc-1", "dist", "cmd-1", "corr-1", "192.0.2.0/24", "sess-1")
+    envelope = Envelope(fact, "user_mfa:acc-7", 3, NOON, *words, position=41)
+    written = EnvelopeMapper.to_stored_event(EnvelopeMapper.__new__(EnvelopeMapper), envelope)
+    return envelope, (41, str(written.originator_id), written.originator_version, written.topic, written.state)
+
+
+def of(state: dict[str, Any]) -> Envelope:
+    return envelopes([(1, "user_mfa:acc-7", 1, "user_mfa.verified.v1", orjson.dumps(state))])[0]
+
+
+@pytest.mark.parametrize("topic", GOLDENS)
+def test_every_fact_is_read_as_its_model_reads_it(topic: str) -> None:
+    fact = FACTS[topic].model_validate_json(GOLDENS[topic].read_text(encoding="utf-8"))
+    for each in (fact, *_without_what_may_be_missing(fact)):
+        envelope, row = stored(each)
+        (read,) = envelopes([row])
+        assert {field.name: getattr(read, field.name) for field in fields(read)} == {
+            field.name: getattr(envelope, field.name) for field in fields(envelope)
+        }
+        assert type(read.fact) is type(each)
+        assert [type(value) for value in vars(read.fact).values() if not hasattr(value, "tzinfo")] == [
+            type(value) for value in vars(each).values() if not hasattr(value, "tzinfo")
+        ]
+        assert read.fact.model_dump_json() == each.model_dump_json()
+        assert (hash(read), hash(read.fact)) == (hash(envelope), hash(each))
+        with pytest.raises(ValueError, match="frozen"):
+            read.fact.anything = 1  # type: ignore[attr-defined]
+
+
+def _without_what_may_be_missing(fact: Fact) -> list[Fact]:
+    optional = {name for name, field in type(fact).model_fields.items() if not field.is_required()}
+    return [type(fact).model_validate(fact.model_dump(exclude=optional))] if optional else []
+
+
+def test_what_was_not_stored_yet_has_its_default() -> None:
+    fact = {"purpose": "setup", "time_step": 7, "gives_back": 0}
+    read = of({"fact": fact, "at": NOON.isoformat(), "actor": "system", "tenant": "dist", "command_id": "c"})
+    expected = Verified(purpose=Purpose.SETUP, time_step=7, gives_back=0)
+    assert read == Envelope(expected, "user_mfa:acc-7", 1, NOON, "system", "dist", "c")
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        {"purpose": "setup", "time_step": 7},
+        {"purpose": "setup", "time_step": "7", "gives_back": 0},
+        {"purpose": "else", "time_step": 7, "gives_back": 0},
+        {"purpose": "setup", "time_step": 7, "gives_back": 0, "more": 1},
+    ],
+)
+def test_bytes_without_the_shape_of_their_topic_are_refused(fact: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        of({"fact": fact, "at": NOON.isoformat(), "actor": "system", "tenant": "dist", "command_id": "c"})
