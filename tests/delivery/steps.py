@@ -48,11 +48,24 @@ def append(
     rows: Sequence[Row] = (),
 ) -> kernel.Envelope:
     """Append one fact to a stream and return its envelope."""
+    position = append_several(watchword, stream, [fact], tenant=tenant, actor=actor, rows=rows)
+    return watchword.store.at([position])[0]
+
+
+def append_several(
+    watchword: Watchword,
+    stream: str,
+    facts: Sequence[Fact],
+    *,
+    tenant: str = "dist",
+    actor: str = "system",
+    rows: Sequence[Row] = (),
+) -> int:
+    """Append facts to a stream at once and return the last position."""
     history = watchword.store.history(stream)
     at = watchword.sockets.clock.now()
     asked = Origin(actor=actor, command_id=str(uuid4()), at=at, correlation_id=f"corr-{uuid4()}")
-    position = watchword.store.append(Change(stream, len(history), [fact], tenant), origin=asked, rows=rows)
-    return watchword.store.read(position - 1, 1)[0]
+    return watchword.store.append(Change(stream, len(history), facts, tenant), origin=asked, rows=rows)
 
 
 def ask_reset(watchword: Watchword, account_id: str = "dist-owner", *, minutes: float = 60) -> kernel.Envelope:
@@ -103,7 +116,7 @@ def positions(found: list[Msg]) -> list[int]:
 
 
 def in_the_log(watchword: Watchword) -> list[int]:
-    return [envelope.position for envelope in watchword.store.read(0, 10_000)]
+    return [envelope.position for envelope in watchword.store.read(0, 100_000)]
 
 
 # ── Mail ────────────────────────────────────────────────────────────────────────────────────────────────────────────
