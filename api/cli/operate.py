@@ -9,7 +9,7 @@ from api import bootstrap
 from api.cli.console import Json, answer, plugged, progress
 from api.embedded.mail import CaughtMail, list_mails, read_mail
 from api.settings import read
-from handlers import notices
+from handlers import mailing
 from projections import runner
 
 keys = typer.Typer(help="The keys that seal shared secrets.", no_args_is_help=True)
@@ -140,7 +140,7 @@ def requeue(mail_id: str, *, as_json: Json = False) -> None:
     with plugged() as watchword:
         wanted = [each for each in watchword.queue.dead() if mail_id in {each.mail_id, "all"}]
         for each in wanted:
-            notices.requeue(each, watchword.sockets)
+            mailing.requeue(each, watchword.sockets)
     answer({"requeued": len(wanted)}, f"{len(wanted)} mails are due again", as_json=as_json)
     if not wanted:
         raise typer.Exit(1)

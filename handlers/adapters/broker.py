@@ -60,7 +60,7 @@ async def declare(js: JetStreamContext, *, retention_seconds: float) -> None:
         ack_policy=AckPolicy.EXPLICIT,
         ack_wait=_ACK_WAIT_SECONDS,
         max_deliver=-1,
-        max_ack_pending=64,
+        max_ack_pending=512,
         filter_subjects=sorted(f"watchword.{topic}" for topic in TOPICS),
     )
     await js.add_consumer(STREAM, consumer)

@@ -13,6 +13,7 @@ from handlers.ports.mail import (
     MailReturned,
     MailSettled,
     MessageProcessed,
+    Postponed,
     QueuedMail,
 )
 from handlers.ports.people import (
@@ -65,6 +66,7 @@ __all__ = [
     "People",
     "PersonErased",
     "PersonKept",
+    "Postponed",
     "QueuedMail",
     "Reservation",
     "Row",

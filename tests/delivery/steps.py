@@ -22,10 +22,13 @@ from api.embedded.ports import free_port
 from domain import kernel
 from domain.facts import ResetRequested
 from domain.kernel import Fact
-from handlers import notices
+from handlers import mailing
 from handlers.adapters.broker import NatsBroker
+from handlers.mailing import Tried
 from handlers.ports import Change, Origin, QueuedMail, Row
 from handlers.relay import Relay
+from tests import posting
+from tests.posting import send_due
 
 SECONDS = 30
 """How long a test waits for what has to happen."""
@@ -164,15 +167,21 @@ def serving(post: Post) -> Iterator[Post]:
 def send(watchword: Watchword, post: Post) -> str | None:
     """Try the next mail that is due, and return what became of it."""
     mailer = bootstrap.mailer(replace(watchword.settings, smtp_url=post.url))
-    tried = asyncio.run(notices.send_next(watchword.sockets, watchword.queue, mailer))
-    return tried.outcome if tried else None
+
+    async def once() -> list[Tried]:
+        try:
+            return await send_due(watchword, mailer, 1)
+        finally:
+            await mailer.close()
+
+    return next((tried.outcome for tried in asyncio.run(once())), None)
 
 
 def react(watchword: Watchword, envelope: kernel.Envelope) -> int:
-    return notices.react(envelope, watchword.sockets, watchword.queue)
+    return posting.react(watchword, [envelope])
 
 
 def requeue_all(watchword: Watchword, mails: Sequence[QueuedMail] | None = None) -> None:
     """Put the given mails back, or all that were given up."""
     for mail in watchword.queue.dead() if mails is None else mails:
-        notices.requeue(mail, watchword.sockets)
+        mailing.requeue(mail, watchword.sockets)
