@@ -14,11 +14,13 @@ from handlers.ports import Mail, Unavailable
 _log = logging.getLogger("watchword.worker")
 _IDLE_SECONDS = 0.5
 """How long it waits with nothing due before it looks again."""
+_GATHER_SECONDS = 0.02
+"""How long tries gather before they are settled: a commit for many costs little more than one for each alone."""
 _AWAY_SECONDS = 1.0
 """How long what was tried is kept before the database is asked again to take it."""
 _END_SECONDS = 1.5
 """How long mails that are on their way have when the worker ends."""
-_TAKEN = 16
+_TAKEN = 32
 """Mails that are taken at once; of a killed worker twice as many wait at most until its lease ends."""
 
 
@@ -100,6 +102,7 @@ class Sending:
     async def _settle(self) -> None:
         while True:
             await self._some.wait()
+            await asyncio.sleep(_GATHER_SECONDS)
             self._some.clear()
             try:
                 await self._settle_tried()

@@ -18,11 +18,12 @@ from handlers.ports import (
     MailQueue,
     MailRefused,
     MailReturned,
-    MailSettled,
+    MailsSettled,
     Origin,
     Postponed,
     QueuedMail,
     Row,
+    Settled,
     Sockets,
 )
 
@@ -119,11 +120,11 @@ def settle(tries: Sequence[Tried], s: Sockets, queue: MailQueue) -> None:
     if not settled:
         return
     try:
-        s.store.append(*changes, origin=_origin("system", s), rows=[row for _, _, row in settled])
+        s.store.append(*changes, origin=_origin("system", s), rows=[MailsSettled([each for _, _, each in settled])])
     except Conflict:
         # One was put back before, or another worker settled it after this one's lease had ended.
-        for mail, fact, row in settled:
-            _append(mail, fact, row, s)
+        for mail, fact, each in settled:
+            _append(mail, fact, MailsSettled([each]), s)
 
 
 def _postponed(tried: Tried, now: datetime) -> Postponed:
@@ -131,9 +132,9 @@ def _postponed(tried: Tried, now: datetime) -> Postponed:
     return Postponed(queued.mail_id, queued.tries + 1, now + DELAYS[queued.tries], tried.error)
 
 
-def _settled(queued: QueuedMail, fact: MailSent | MailGivenUp) -> MailSettled:
+def _settled(queued: QueuedMail, fact: MailSent | MailGivenUp) -> Settled:
     error = "" if isinstance(fact, MailSent) else fact.error
-    return MailSettled(queued.mail_id, sent=isinstance(fact, MailSent), tries=fact.tries, error=error)
+    return Settled(queued.mail_id, sent=isinstance(fact, MailSent), tries=fact.tries, error=error)
 
 
 def requeue(mail: QueuedMail, s: Sockets) -> int:

@@ -34,13 +34,20 @@ class MessageProcessed(Row):
 
 
 @dataclass(frozen=True, slots=True)
-class MailSettled(Row):
-    """A mail leaves the schedule: it was taken, or given up."""
+class Settled:
+    """What became of a mail: it was taken, or given up."""
 
     mail_id: str
     sent: bool
     tries: int
     error: str
+
+
+@dataclass(frozen=True, slots=True)
+class MailsSettled(Row):
+    """Mails leave the schedule. A Conflict when one of them is not in it any more."""
+
+    mails: Sequence[Settled]
 
 
 @dataclass(frozen=True, slots=True)
