@@ -6,22 +6,21 @@ import os
 from contextlib import suppress
 
 from faststream import AckPolicy, FastStream
-from faststream.exceptions import NackMessage, RejectMessage
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError, NotFoundError
 
-from api.bootstrap import NOTIFIER, STREAM, Watchword, envelope_of, mailer, stream
-from handlers import notices
+from api.bootstrap import NOTIFIER, STREAM, Watchword, mailer, stream
+from api.intake import Intake
+from api.sending import Sending
 from handlers.ports import Unavailable
 
 _log = logging.getLogger("watchword.worker")
-_RETRY_SECONDS = 2
-_IDLE_SECONDS = 0.5
-"""How long a sender with nothing due waits before it looks again."""
 _TIDY_SECONDS = 600
-_SENDERS = 4
-"""Mails in flight at once."""
+_CONNECTIONS = 4
+"""To the mail server: so many mails are on their way at once."""
+_BATCH = 64
+"""Messages that are reacted to at once."""
 _LOST = 75
 """Exit status for "begin again": the supervisor, or the container's restart policy, starts the worker anew."""
 
@@ -29,6 +28,8 @@ _LOST = 75
 def create_worker(watchword: Watchword) -> FastStream:
     """Return the FastStream application of the worker."""
     stopping, owed = asyncio.Event(), asyncio.Event()
+    intake = Intake(watchword)
+    sending = Sending(watchword, [mailer(watchword.settings) for _ in range(_CONNECTIONS)], owed)
 
     async def gone() -> None:
         if not stopping.is_set():
@@ -50,7 +51,7 @@ def create_worker(watchword: Watchword) -> FastStream:
         "watchword.>",
         durable=NOTIFIER,
         stream=JStream(STREAM, declare=False),
-        pull_sub=PullSub(batch_size=1, timeout=1),
+        pull_sub=PullSub(batch_size=_BATCH, timeout=1),
         max_workers=1,
         no_reply=True,
         decoder=_as_it_came,
@@ -58,7 +59,7 @@ def create_worker(watchword: Watchword) -> FastStream:
     async def notifier(body: bytes, message: NatsMessage) -> None:
         """React to one fact: what it calls for is owed, exactly once, before the message is acknowledged."""
         del body
-        if await react_to(message, watchword):
+        if await intake.react_to(message):
             owed.set()
 
     app = FastStream(broker, logger=_log)
@@ -73,15 +74,15 @@ def create_worker(watchword: Watchword) -> FastStream:
     async def begin() -> None:
         tasks.append(asyncio.create_task(_watch(broker, stopping)))
         tasks.append(asyncio.create_task(_tidy(watchword)))
-        tasks.extend(asyncio.create_task(_send(watchword, stopping, owed)) for _ in range(_SENDERS))
-
+        tasks.append(asyncio.create_task(sending.run()))
         for task in tasks:
             task.add_done_callback(_ended_loudly)
 
     @app.on_shutdown
     async def end() -> None:
         stopping.set()
-        for task in tasks:
+        sending.end()
+        for task in tasks[:-1]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -98,42 +99,6 @@ def _ended_loudly(task: asyncio.Task[None]) -> None:
 
 async def _as_it_came(message: NatsMessage) -> bytes:
     return message.body
-
-
-async def react_to(message: NatsMessage, watchword: Watchword) -> int:
-    """Turn a message into its fact, react, and return how many mails that owes.
-
-    The log is believed, not the message: what the log does not hold is refused for good, and what fails now comes again.
-    """
-    try:
-        told = envelope_of(message.headers, message.body)
-    except (KeyError, ValueError) as error:
-        _log.exception("a message cannot be read: %s", type(error).__name__)
-        raise RejectMessage from None
-    try:
-        known = await asyncio.to_thread(watchword.store.read, told.position - 1, 1)
-        if not known or (known[0].position, known[0].stream) != (told.position, told.stream):
-            _log.critical("a message says what the log does not: position %s", told.position)
-            raise RejectMessage
-        return await asyncio.to_thread(notices.react, known[0], watchword.sockets, watchword.queue)
-    except Unavailable:
-        raise NackMessage(delay=_RETRY_SECONDS) from None
-
-
-async def _send(watchword: Watchword, stopping: asyncio.Event, owed: asyncio.Event) -> None:
-    """Send what is due, one after the other, for ever."""
-    post = mailer(watchword.settings)
-    while not stopping.is_set():
-        try:
-            tried = await notices.send_next(watchword.sockets, watchword.queue, post)
-        except Unavailable:
-            tried = None
-        if tried is not None:
-            _log.info("mail %s: %s", tried.mail_id, tried.outcome)
-            continue
-        owed.clear()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(owed.wait(), timeout=_IDLE_SECONDS)
 
 
 async def _tidy(watchword: Watchword) -> None:

@@ -1,15 +1,20 @@
 """The relay: the event log is the outbox, and each fact goes to the message stream once, in order, whatever is killed."""
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from handlers.ports import Broker, EventStore
+from handlers.ports import Broker, EventStore, Unavailable
 
-BATCH = 500
+WINDOW = 1000
 """Facts in flight at once."""
+RETRY_SECONDS = 0.5
+"""How long the relay waits when the stream or the log does not answer."""
 RETENTION = timedelta(days=7)
 """How long the stream keeps messages; a stream that was lost is filled again as far back."""
+_log = logging.getLogger("watchword.relay")
 
 
 class Positions(Protocol):
@@ -23,7 +28,7 @@ class Positions(Protocol):
 
 
 class Relay:
-    """Publishes what the stream lacks. The stream itself says where it ends, so that nothing is guessed after a crash."""
+    """Publishes what the stream lacks. The stream itself says where it ends, so that nothing is guessed after a failure."""
 
     def __init__(self, store: EventStore, broker: Broker, positions: Positions) -> None:
         self._store = store
@@ -31,10 +36,13 @@ class Relay:
         self._positions = positions
         self.position: int | None = None
         """The last position in the stream; None: the stream has to be asked."""
+        self._kept: int | None = None
+        self._keeping: asyncio.Future[None] | None = None
 
     async def start(self, now: datetime) -> None:
         """Find where to go on: after the stream's last message; in a lost stream, from the start of the time it keeps."""
-        tracked, found = self._positions.get(), await self._broker.last_position()
+        self._kept = tracked = await asyncio.to_thread(self._positions.get)
+        found = await self._broker.last_position()
         if found is None:
             self.position = tracked
         elif found == 0 and tracked > 0:
@@ -44,23 +52,46 @@ class Relay:
         self._chained = bool(found)
 
     async def publish_next(self, now: datetime) -> int:
-        """Publish the next batch and return how many facts it held. On any failure the stream is asked again next time."""
+        """Publish the next window and return how many facts it held. After any failure the stream is asked again."""
         if self.position is None:
             await self.start(now)
         position = self.position or 0
-        batch = self._store.read(position, BATCH)
-        if not batch:
+        window = await asyncio.to_thread(self._store.read, position, WINDOW)
+        if not window:
+            await self._remember(position, wait=True)
             return 0
         self.position = None
-        await self._broker.publish(batch, after=position if self._chained else None)
-        self.position, self._chained = batch[-1].position, True
-        self._positions.set(self.position)
-        return len(batch)
+        await self._broker.publish(window, after=position if self._chained else None)
+        self.position, self._chained = window[-1].position, True
+        await self._remember(self.position, wait=False)
+        return len(window)
+
+    async def _remember(self, position: int, *, wait: bool) -> None:
+        """Keep the position beside the publishing, so that no window waits for a commit."""
+        if self._keeping is not None:
+            if not (wait or self._keeping.done()):
+                return
+            keeping, self._keeping = self._keeping, None
+            await keeping
+        if position != self._kept:
+            self._keeping = asyncio.ensure_future(asyncio.to_thread(self._keep, position))
+            if wait:
+                await self._keeping
+
+    def _keep(self, position: int) -> None:
+        self._positions.set(position)
+        self._kept = position
 
     async def follow(self, wait: Callable[[], Awaitable[None]], now: Callable[[], datetime]) -> None:
-        """Publish for ever; ``wait`` returns when there may be more."""
+        """Publish for ever; ``wait`` returns when there may be more. What does not answer is asked again."""
         while True:
-            if await self.publish_next(now()) == 0:
+            try:
+                published = await self.publish_next(now())
+            except Unavailable as error:
+                _log.warning("%s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            if published == 0:
                 await wait()
 
 

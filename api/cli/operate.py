@@ -9,7 +9,7 @@ from api import bootstrap
 from api.cli.console import Json, answer, plugged, progress
 from api.embedded.mail import CaughtMail, list_mails, read_mail
 from api.settings import read
-from handlers import notices
+from handlers import mailing
 from projections import rebuilding
 from projections.runner import VIEWS
 
@@ -141,7 +141,7 @@ def requeue(mail_id: str, *, as_json: Json = False) -> None:
     with plugged() as watchword:
         wanted = [each for each in watchword.queue.dead() if mail_id in {each.mail_id, "all"}]
         for each in wanted:
-            notices.requeue(each, watchword.sockets)
+            mailing.requeue(each, watchword.sockets)
     answer({"requeued": len(wanted)}, f"{len(wanted)} mails are due again", as_json=as_json)
     if not wanted:
         raise typer.Exit(1)

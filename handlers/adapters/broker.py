@@ -1,13 +1,14 @@
 """The way to the message stream: NATS JetStream, CloudEvents 1.0 in binary mode, each message chained to the one before."""
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote, unquote
 
 import nats
-import orjson
+import nats.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamConfig
@@ -15,6 +16,7 @@ from nats.js.errors import NotFoundError
 
 from domain.kernel import FACTS, Envelope
 from domain.notices import TOPICS
+from handlers.ports import Unavailable
 
 STREAM = "WATCHWORD"
 NOTIFIER = "notifier"
@@ -24,6 +26,11 @@ _DUPLICATES_SECONDS = 2 * 60 * 60
 _ACK_WAIT_SECONDS = 20
 """How long a worker may be silent about a message before another gets it."""
 _PUBLISH_TIMEOUT_SECONDS = 10
+_BREATH = 64
+"""Messages after which the connection may write, so that the stream works while the next ones are made."""
+_SAFE = ":/.@+-_|*"
+_PLAIN = re.compile(r"[A-Za-z0-9:/.@+\-_|*~]*")
+"""What stays as it is in a header of a CloudEvent; everything else is percent-encoded."""
 
 
 async def connect(url: str) -> Client:
@@ -53,7 +60,7 @@ async def declare(js: JetStreamContext, *, retention_seconds: float) -> None:
         ack_policy=AckPolicy.EXPLICIT,
         ack_wait=_ACK_WAIT_SECONDS,
         max_deliver=-1,
-        max_ack_pending=64,
+        max_ack_pending=512,
         filter_subjects=sorted(f"watchword.{topic}" for topic in TOPICS),
     )
     await js.add_consumer(STREAM, consumer)
@@ -63,50 +70,75 @@ class NatsBroker:
     """The Broker socket's plug."""
 
     def __init__(self, client: Client, *, source: str) -> None:
-        self._js = client.jetstream(timeout=_PUBLISH_TIMEOUT_SECONDS, publish_async_max_pending=4000)
+        self._client = client
+        self._js = client.jetstream(timeout=_PUBLISH_TIMEOUT_SECONDS)
         self._source = source
+        self._last_sequence = 0
 
     async def last_position(self) -> int | None:
         """Return the newest position in the stream; 0 when it never held one; None when all of it aged out."""
-        info = await self._js.stream_info(STREAM)
-        if info.state.messages == 0:
-            return None if info.state.last_seq else 0
-        last = await self._js.get_msg(STREAM, seq=info.state.last_seq)
+        try:
+            info = await self._js.stream_info(STREAM)
+            self._last_sequence = info.state.last_seq
+            if info.state.messages == 0:
+                return None if info.state.last_seq else 0
+            last = await self._js.get_msg(STREAM, seq=info.state.last_seq)
+        except NotFoundError:
+            raise
+        except (nats.errors.Error, TimeoutError) as error:
+            raise Unavailable("the message stream does not say where it ends") from error
         return int((last.headers or {})["Nats-Msg-Id"].removeprefix(_ID))
 
     async def publish(self, envelopes: Sequence[Envelope], *, after: int | None) -> None:
-        """Publish in order. Each message names the one before, so that two relays cannot disturb the order."""
-        before = after
-        sent = []
-        for envelope in envelopes:
-            headers = self._headers(envelope)
-            if before is not None:
-                headers["Nats-Expected-Last-Msg-Id"] = f"{_ID}{before}"
-            body = orjson.dumps(envelope.fact.model_dump(mode="json"))
-            subject = f"watchword.{envelope.fact.TOPIC}"
-            sent.append(asyncio.ensure_future(self._js.publish(subject, body, headers=headers, stream=STREAM)))
-            before = envelope.position
-        results = await asyncio.gather(*sent, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        """Publish in order, all in flight at once, and return when the stream holds the last one, and so every one.
 
-    def _headers(self, envelope: Envelope) -> dict[str, str]:
-        named = {
-            "id": f"{_ID}{envelope.position}",
-            "source": self._source,
-            "specversion": "1.0",
-            "type": f"watchword.{envelope.fact.versioned_topic()}",
-            "subject": envelope.stream,
-            "time": envelope.at.isoformat(),
-            "tenant": envelope.tenant,
-            "sequence": str(envelope.position),
-            "actor": envelope.actor,
-            "correlationid": envelope.correlation_id,
-            "version": str(envelope.version),
-        }
-        headers = {f"ce-{name}": quote(value, safe=":/.@+-_|*") for name, value in named.items() if value}
-        return {**headers, "content-type": "application/json", "Nats-Msg-Id": f"{_ID}{envelope.position}"}
+        Each message names the one before, and the first of all what the stream then ended with. So the stream takes
+        none after one that it did not take, two relays cannot disturb the order, and its word for the last message
+        is its word for all.
+        """
+        before = {"Nats-Expected-Last-Sequence": str(self._last_sequence)} if after is None else _following(after)
+        *others, last = envelopes
+        try:
+            for number, envelope in enumerate(others, start=1):
+                subject, body, headers = message_of(envelope, self._source)
+                await self._client.publish(subject, body, headers={**headers, **before})
+                before = _following(envelope.position)
+                if number % _BREATH == 0:
+                    await asyncio.sleep(0)
+            subject, body, headers = message_of(last, self._source)
+            await self._js.publish(subject, body, headers={**headers, **before}, stream=STREAM)
+        except (nats.errors.Error, TimeoutError) as error:
+            raise Unavailable("the message stream did not take a fact") from error
+
+
+def _following(position: int) -> dict[str, str]:
+    return {"Nats-Expected-Last-Msg-Id": f"{_ID}{position}"}
+
+
+def message_of(envelope: Envelope, source: str) -> tuple[str, bytes, dict[str, str]]:
+    """Return subject, body and headers of the message that tells of a fact."""
+    message_id = f"{_ID}{envelope.position}"
+    written = {
+        "ce-subject": envelope.stream,
+        "ce-time": envelope.at.isoformat(),
+        "ce-tenant": envelope.tenant,
+        "ce-actor": envelope.actor,
+        "ce-correlationid": envelope.correlation_id,
+    }
+    if not _PLAIN.fullmatch("".join(written.values())):
+        written = {name: quote(value, safe=_SAFE) for name, value in written.items()}
+    headers = {
+        "ce-id": message_id,
+        "ce-source": quote(source, safe=_SAFE),
+        "ce-specversion": "1.0",
+        "ce-type": f"watchword.{envelope.fact.versioned_topic()}",
+        "ce-sequence": str(envelope.position),
+        "ce-version": str(envelope.version),
+        **{name: value for name, value in written.items() if value},
+        "content-type": "application/json",
+        "Nats-Msg-Id": message_id,
+    }
+    return f"watchword.{envelope.fact.TOPIC}", envelope.fact.model_dump_json().encode(), headers
 
 
 def envelope_of(headers: Mapping[str, Any], body: bytes) -> Envelope:

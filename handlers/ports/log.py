@@ -51,6 +51,8 @@ class Change:
     after: int
     facts: Sequence[Fact]
     tenant: str
+    correlation_id: str = ""
+    """What these facts belong to, if it is something else than what the whole append belongs to."""
 
 
 def enveloped(changes: Sequence[Change], origin: Origin) -> Iterator[Envelope]:
@@ -65,7 +67,7 @@ def enveloped(changes: Sequence[Change], origin: Origin) -> Iterator[Envelope]:
                 actor=origin.actor,
                 tenant=change.tenant,
                 command_id=origin.command_id,
-                correlation_id=origin.correlation_id,
+                correlation_id=change.correlation_id or origin.correlation_id,
                 ip_prefix=origin.ip_prefix,
                 session=origin.session,
             )

@@ -34,13 +34,20 @@ class MessageProcessed(Row):
 
 
 @dataclass(frozen=True, slots=True)
-class MailSettled(Row):
-    """A mail leaves the schedule: it was taken, or given up."""
+class Settled:
+    """What became of a mail: it was taken, or given up."""
 
     mail_id: str
     sent: bool
     tries: int
     error: str
+
+
+@dataclass(frozen=True, slots=True)
+class MailsSettled(Row):
+    """Mails leave the schedule. A Conflict when one of them is not in it any more."""
+
+    mails: Sequence[Settled]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +58,30 @@ class MailReturned(Row):
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """A try that failed for now."""
+
+    mail_id: str
+    tries: int
+    until: datetime
+    error: str
+
+
 class MailQueue(Protocol):
     """The mails that are owed, and when each is tried next."""
 
-    def processed(self, consumer: str, message_id: str) -> bool:
-        """Say whether a message had its effect."""
+    def processed(self, consumer: str, message_ids: Sequence[str]) -> set[str]:
+        """Return those of the messages that had their effect."""
 
-    def due(self, now: datetime, lease: timedelta) -> QueuedMail | None:
-        """Take the next mail that is due, so that no other worker takes it before the lease ends."""
+    def due(self, now: datetime, lease: timedelta, limit: int) -> Sequence[QueuedMail]:
+        """Take the next mails that are due, so that no other worker takes them before the lease ends."""
 
-    def postpone(self, mail_id: str, *, tries: int, now: datetime, until: datetime, error: str) -> None:
-        """Try again later."""
+    def give_back(self, mail_ids: Sequence[str], now: datetime) -> None:
+        """Let others take these mails at once."""
+
+    def postpone(self, mails: Sequence[Postponed], now: datetime) -> None:
+        """Try these again later."""
 
     def dead(self) -> Sequence[QueuedMail]:
         """Return the mails that were given up."""

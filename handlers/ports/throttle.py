@@ -1,5 +1,6 @@
 """How often something may be tried: counts, and the mailed links that are counted too."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -67,8 +68,8 @@ class Link:
 class Links(Protocol):
     """Mailed links, of which only hashes are kept."""
 
-    def keep(self, link_id: str, account_id: str, secret_hash: str) -> None:
-        """Remember a link that is about to be mailed."""
+    def keep(self, links: Sequence[Link]) -> None:
+        """Remember links that are about to be mailed."""
 
     def find(self, link_id: str) -> Link | None:
         """Return a link."""

@@ -5,12 +5,17 @@ import json
 import tempfile
 from pathlib import Path
 
-from tests.bench import figures, history, pages, projecting
+from tests.bench import delivering, figures, history, pages, projecting, verifying
 from tests.bench.importing import Measured, measure
 
 ACCOUNTS = 100_000
+PEOPLE = 4_000
 USERS = 1_000_000
 SPANS = 10_000_000
+RELAYED = 20_000
+MAILS = 1_000
+LOOKS = 300
+"""Facts whose way to a consumer and into a mailbox is timed, one after the other."""
 FACTS = [10_000, 100_000, 1_000_000]
 
 
@@ -21,7 +26,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=USERS, help="of one partner, for the pages")
     parser.add_argument("--facts", type=int, nargs="+", default=FACTS, help="lengths of history")
     parser.add_argument("--spans", type=int, default=SPANS, help="of a history that is too long to write")
-    parser.add_argument("--only", choices=("import", "pages", "history", "projecting"))
+    parser.add_argument("--only", choices=("import", "pages", "history", "verifying", "projecting", "delivering"))
     parser.add_argument("--json", type=Path, default=Path(".data") / "bench.json")
     asked = parser.parse_args()
     content: list[dict[str, object]] = []
@@ -51,11 +56,21 @@ def main() -> None:
             looked.append(history.filled(Path(folder), asked.spans))
         print(history.table(rates, looked, differ))
         content += [vars(each) for each in (*rates, *looked)]
+    if asked.only in {None, "verifying"}:
+        with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
+            verified = verifying.measure(Path(folder), PEOPLE)
+        print(figures.table(verified))
+        content += [{**vars(each), "ratio": each.ratio} for each in verified]
     if asked.only in {None, "projecting"}:
         with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
             projected = projecting.measure(Path(folder), asked.facts)
         print(figures.table(projected))
         content += [{**vars(each), "ratio": each.ratio} for each in projected]
+    if asked.only in {None, "delivering"}:
+        with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
+            delivered = delivering.measure(Path(folder), RELAYED, MAILS, LOOKS)
+        print(figures.table(delivered))
+        content += [{**vars(each), "ratio": each.ratio} for each in delivered]
     asked.json.parent.mkdir(parents=True, exist_ok=True)
     asked.json.write_text(json.dumps(content, indent=2) + "\n")
     print(f"the same as JSON: {asked.json}")

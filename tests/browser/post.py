@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from api import bootstrap
 from api.embedded.catcher import MailCatcher
 from api.embedded.mail import CaughtMail, list_mails
-from handlers import notices
+from tests.posting import react_after, send_due
 from tests.services import Portal
 
 
@@ -29,15 +29,13 @@ class PostOffice:
         Another SMTP server than the catcher may be named, such as one that does not answer.
         """
         w = self.portal.watchword
-        while page := w.store.read(self.read_up_to, 500):
-            for envelope in page:
-                notices.react(envelope, w.sockets, w.queue)
-            self.read_up_to = page[-1].position
+        self.read_up_to = react_after(w, self.read_up_to)
         mailer = bootstrap.mailer(replace(w.settings, smtp_url=smtp_url or self.catcher.url))
 
         async def send_all() -> None:
-            while await notices.send_next(w.sockets, w.queue, mailer):
+            while await send_due(w, mailer):
                 pass
+            await mailer.close()
 
         with ThreadPoolExecutor(1) as thread:  # an event loop of Playwright's runs in this one
             thread.submit(asyncio.run, send_all()).result(60)

@@ -8,7 +8,7 @@ import pytest
 from api.bootstrap import Watchword
 from handlers.adapters.postgres.database import Database
 from handlers.adapters.postgres.throttle import PostgresLinks, PostgresThrottle
-from handlers.ports import Limit
+from handlers.ports import Limit, Link
 from tests import servers
 from tests.contract.plugs import at_once
 
@@ -139,10 +139,10 @@ def test_forgetting_old_counts_opens_nothing(throttle: PostgresThrottle) -> None
 def test_a_mailed_link_is_dead_after_five_wrong_secrets(watchword: Watchword) -> None:
     links = PostgresLinks(watchword.database)
     assert (links.reserve("link-1"), links.find("link-1")) == (False, None)
-    links.keep("link-1", "dist-owner", "hash-1")
-    links.keep("link-1", "dist-owner", "another hash")
+    links.keep([Link("link-1", "dist-owner", "hash-1", wrong=0)])
+    links.keep([Link("link-1", "dist-owner", "another hash", wrong=0)])
     assert sum(at_once(20, lambda _: links.reserve("link-1"))) == 5
-    links.keep("link-1", "dist-owner", "hash-1")
+    links.keep([Link("link-1", "dist-owner", "hash-1", wrong=0)])
     assert not links.reserve("link-1")
     found = links.find("link-1")
     assert found is not None

@@ -22,10 +22,13 @@ from api.embedded.ports import free_port
 from domain import kernel
 from domain.facts import ResetRequested
 from domain.kernel import Fact
-from handlers import notices
+from handlers import mailing
 from handlers.adapters.broker import NatsBroker
+from handlers.mailing import Tried
 from handlers.ports import Change, Origin, QueuedMail, Row
 from handlers.relay import Relay
+from tests import posting
+from tests.posting import send_due
 
 SECONDS = 30
 """How long a test waits for what has to happen."""
@@ -48,11 +51,24 @@ def append(
     rows: Sequence[Row] = (),
 ) -> kernel.Envelope:
     """Append one fact to a stream and return its envelope."""
+    position = append_several(watchword, stream, [fact], tenant=tenant, actor=actor, rows=rows)
+    return watchword.store.at([position])[0]
+
+
+def append_several(
+    watchword: Watchword,
+    stream: str,
+    facts: Sequence[Fact],
+    *,
+    tenant: str = "dist",
+    actor: str = "system",
+    rows: Sequence[Row] = (),
+) -> int:
+    """Append facts to a stream at once and return the last position."""
     history = watchword.store.history(stream)
     at = watchword.sockets.clock.now()
     asked = Origin(actor=actor, command_id=str(uuid4()), at=at, correlation_id=f"corr-{uuid4()}")
-    position = watchword.store.append(Change(stream, len(history), [fact], tenant), origin=asked, rows=rows)
-    return watchword.store.read(position - 1, 1)[0]
+    return watchword.store.append(Change(stream, len(history), facts, tenant), origin=asked, rows=rows)
 
 
 def ask_reset(watchword: Watchword, account_id: str = "dist-owner", *, minutes: float = 60) -> kernel.Envelope:
@@ -103,7 +119,7 @@ def positions(found: list[Msg]) -> list[int]:
 
 
 def in_the_log(watchword: Watchword) -> list[int]:
-    return [envelope.position for envelope in watchword.store.read(0, 10_000)]
+    return [envelope.position for envelope in watchword.store.read(0, 100_000)]
 
 
 # ── Mail ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -151,15 +167,21 @@ def serving(post: Post) -> Iterator[Post]:
 def send(watchword: Watchword, post: Post) -> str | None:
     """Try the next mail that is due, and return what became of it."""
     mailer = bootstrap.mailer(replace(watchword.settings, smtp_url=post.url))
-    tried = asyncio.run(notices.send_next(watchword.sockets, watchword.queue, mailer))
-    return tried.outcome if tried else None
+
+    async def once() -> list[Tried]:
+        try:
+            return await send_due(watchword, mailer, 1)
+        finally:
+            await mailer.close()
+
+    return next((tried.outcome for tried in asyncio.run(once())), None)
 
 
 def react(watchword: Watchword, envelope: kernel.Envelope) -> int:
-    return notices.react(envelope, watchword.sockets, watchword.queue)
+    return posting.react(watchword, [envelope])
 
 
 def requeue_all(watchword: Watchword, mails: Sequence[QueuedMail] | None = None) -> None:
     """Put the given mails back, or all that were given up."""
     for mail in watchword.queue.dead() if mails is None else mails:
-        notices.requeue(mail, watchword.sockets)
+        mailing.requeue(mail, watchword.sockets)

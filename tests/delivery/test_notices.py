@@ -157,10 +157,8 @@ def test_the_same_letter_written_twice_is_the_same(watchword: Watchword) -> None
     def write(mail: QueuedMail) -> Mail:
         return letters.letter(mail, account, "secret", watchword.sockets.rules)
 
-    first = watchword.queue.due(watchword.sockets.clock.now() + _LATER, timedelta(0))
-    second = watchword.queue.due(watchword.sockets.clock.now() + _LATER, timedelta(0))
-    assert first is not None
-    assert second is not None
+    (first,) = watchword.queue.due(watchword.sockets.clock.now() + _LATER, timedelta(0), 5)
+    (second,) = watchword.queue.due(watchword.sockets.clock.now() + _LATER, timedelta(0), 5)
     assert write(first) == write(second)
 
 

@@ -170,9 +170,9 @@ def test_a_worker_that_is_killed_while_it_sends_leaves_two_copies_of_one_mail(
 def test_a_relay_that_is_killed_while_it_publishes_loses_and_repeats_nothing(
     watchword: Watchword, nats_url: str, tmp_path: Path
 ) -> None:
-    """Killed as soon as a batch is noted, so that it dies in the next one; three times."""
+    """Killed as soon as a window is noted, so that it dies in a later one; three times."""
     for account in range(30):
-        change = Change(f"user_mfa:many-{account}", 0, [Enabled()] * 100, "dist")
+        change = Change(f"user_mfa:many-{account}", 0, [Enabled()] * 500, "dist")
         watchword.store.append(change, origin=origin())
     with programs(watchword, nats_url, "smtp://127.0.0.1:9", tmp_path) as running:
         for _ in range(3):

@@ -1,25 +1,34 @@
 """The relay: each fact is in the message stream once, in order, whatever was killed or lost."""
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 from urllib.parse import unquote
 
 import orjson
 import pytest
-from nats.errors import Error as NatsError
-from nats.js.errors import APIError
 
 from api.bootstrap import STREAM, Watchword, envelope_of
-from domain.facts import Enabled, ResetConfirmed
+from domain.facts import Enabled, Initiator, ResetConfirmed
 from handlers import relay as relaying
+from handlers.ports import Unavailable
 from handlers.relay import position_before
-from tests.delivery.steps import append, connected, in_the_log, messages, positions, publish_all, relay_for
+from tests.delivery.steps import (
+    append,
+    append_several,
+    connected,
+    in_the_log,
+    messages,
+    positions,
+    publish_all,
+    relay_for,
+)
 
 
 @pytest.fixture(autouse=True)
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The test directory is many batches then."""
-    monkeypatch.setattr(relaying, "BATCH", 7)
+def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test directory is many windows then."""
+    monkeypatch.setattr(relaying, "WINDOW", 7)
 
 
 def test_every_fact_is_published_once_and_in_order(watchword: Watchword, nats_url: str) -> None:
@@ -127,11 +136,11 @@ def test_a_stream_that_was_deleted_under_the_relay_is_filled_again(
             await client.jetstream().delete_stream(STREAM)
             append(watchword, "user_mfa:dist-owner", Enabled())
             if made_anew == "after it":
-                with pytest.raises(NatsError):
+                with pytest.raises(Unavailable):
                     await publish_all(relay, watchword)
             async with connected(watchword, nats_url):  # the worker, say, declares it
                 if made_anew != "after it":
-                    with pytest.raises(APIError, match="wrong last msg ID"):
+                    with pytest.raises(Unavailable):
                         await publish_all(relay, watchword)
                 await publish_all(relay, watchword)
             assert positions(await messages(client)) == in_the_log(watchword)
@@ -168,12 +177,65 @@ def test_a_stream_that_aged_out_goes_on_after_the_last_published_fact(watchword:
     asyncio.run(story())
 
 
+def test_a_window_whose_middle_the_stream_refuses_ends_before_it_and_goes_on_from_there(
+    watchword: Watchword, nats_url: str
+) -> None:
+    """Those after the refused one are in flight already; the stream must not take them."""
+    large = ResetConfirmed(by=Initiator.ADMINISTRATOR, reset_id="reset-1", reason="x" * 400)
+
+    async def story() -> None:
+        async with connected(watchword, nats_url) as (client, broker):
+            relay, js = relay_for(watchword, broker), client.jetstream()
+            await publish_all(relay, watchword)
+            published = watchword.store.last_position()
+            append_several(watchword, "user_mfa:dist-owner", [Enabled(), Enabled(), large, Enabled(), Enabled()])
+            config = (await js.stream_info(STREAM)).config
+            await js.update_stream(replace(config, max_msg_size=800))
+            for _ in range(2):
+                with pytest.raises(Unavailable):
+                    await relay.publish_next(watchword.sockets.clock.now())
+                assert positions(await messages(client)) == [p for p in in_the_log(watchword) if p <= published + 2]
+                assert watchword.relay_position.get() <= published + 2
+            await js.update_stream(replace(config, max_msg_size=-1))
+            await publish_all(relay, watchword)
+            assert positions(await messages(client)) == in_the_log(watchword)
+
+    asyncio.run(story())
+
+
+def test_a_relay_that_waits_out_a_stream_that_does_not_answer_goes_on(
+    watchword: Watchword, nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relaying, "RETRY_SECONDS", 0.01)
+
+    async def soon() -> None:
+        await asyncio.sleep(0.01)
+
+    async def story() -> None:
+        async with connected(watchword, nats_url) as (client, broker):
+            relay, js = relay_for(watchword, broker), client.jetstream()
+            config = (await js.stream_info(STREAM)).config
+            await js.update_stream(replace(config, max_msg_size=10))
+            following = asyncio.create_task(relay.follow(soon, watchword.sockets.clock.now))
+            await asyncio.sleep(0.2)
+            assert await messages(client) == []
+            await js.update_stream(replace(config, max_msg_size=-1))
+            while watchword.relay_position.get() < watchword.store.last_position():
+                await asyncio.sleep(0.01)
+                assert not following.done()
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+            assert positions(await messages(client)) == in_the_log(watchword)
+
+    asyncio.run(story())
+
+
 def test_two_relays_at_once_do_not_disturb_the_order(watchword: Watchword, nats_url: str) -> None:
     async def to_the_end(one: relaying.Relay) -> None:
         while watchword.relay_position.get() < watchword.store.last_position():
             try:
                 await one.publish_next(watchword.sockets.clock.now())
-            except APIError:
+            except Unavailable:
                 continue
 
     async def story() -> None:

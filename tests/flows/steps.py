@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from handlers import notices
 from handlers.ports import Mail
 from tests.directory import PASSWORD, address
 from tests.phone import code_at
 from tests.portal import Browser
+from tests.posting import react_after, send_due
 from tests.services import Portal
 
 
@@ -91,16 +91,9 @@ class Mailbox:
     def deliver(self, portal: Portal) -> list[Mail]:
         """Let the notification process work through what happened, and return the mails that came of it."""
         before, w = len(self.mails), portal.watchword
-        while page := w.store.read(self.read_up_to, 500):
-            for envelope in page:
-                notices.react(envelope, w.sockets, w.queue)
-            self.read_up_to = page[-1].position
-
-        async def send_all() -> None:
-            while await notices.send_next(w.sockets, w.queue, self):
-                pass
-
-        asyncio.run(send_all())
+        self.read_up_to = react_after(w, self.read_up_to)
+        while asyncio.run(send_due(w, self)):
+            pass
         return self.mails[before:]
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from api.bootstrap import ledger
 from api.rest import events
 from domain.merkle import leaf_hash
-from handlers.adapters.broker import NatsBroker, envelope_of
+from handlers.adapters.broker import envelope_of, message_of
 from tests.flows.steps import enforce, enrolled, reason, signed_in
 from tests.portal import Browser
 from tests.services import Portal
@@ -72,12 +72,11 @@ def test_a_program_for_all_partners_gets_every_fact_in_the_order_of_the_log(port
     assert [int(item["sequence"]) for item in items] == [envelope.position for envelope in log]
     rows = ledger(portal.watchword).tree.facts(0, REST, 1000)
     assert [item["leafhash"] for item in items] == [leaf_hash(row.leaf()).hex() for row in rows]
-    broker = NatsBroker.__new__(NatsBroker)
-    broker._source = portal.watchword.settings.public_url
     for item, envelope in zip(items, log, strict=True):
-        message = envelope_of(broker._headers(envelope), envelope.fact.model_dump_json().encode())
+        _, body, headers = message_of(envelope, portal.watchword.settings.public_url)
+        message = envelope_of(headers, body)
         assert item["data"] == message.fact.model_dump(mode="json")
-        named = {name.removeprefix("ce-") for name in broker._headers(envelope) if name.startswith("ce-")}
+        named = {name.removeprefix("ce-") for name in headers if name.startswith("ce-")}
         assert named <= set(item), "what messages say, the feed says"
         assert (item["id"], item["tenant"]) == (f"watchword:{envelope.position}", envelope.tenant)
         assert (item["subject"], item["version"]) == (envelope.stream, envelope.version)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from faststream.exceptions import RejectMessage
 
+from api.intake import Intake
 from api.settings import BadSetting, read
-from api.worker import react_to
 from handlers.adapters.postgres.rows import check_row, write_row
 from handlers.policy import SetPolicy
 from handlers.ports import AccountEntry, SessionOpened, StillAllowed
@@ -72,7 +72,7 @@ def test_a_message_that_the_log_does_not_hold_has_no_effect(portal: Portal) -> N
         body = b'{"reset_id": "victims-link", "expires_at": "2030-03-02T13:00:00Z"}'
         message: Any = SimpleNamespace(headers=headers, body=body)
         with pytest.raises(RejectMessage):
-            asyncio.run(react_to(message, w))
+            asyncio.run(Intake(w).react_to(message))
     assert w.store.last_position() == before
 
 

@@ -3,13 +3,12 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from nats.aio.client import Client
 
 from domain.kernel import FACTS, Envelope
-from handlers.adapters.broker import NatsBroker
+from handlers.adapters.broker import message_of
 from tests.history.test_goldens import GOLDENS
 from tests.history.write_asyncapi import FILE, HEADERS, SOMETIMES, text
 
@@ -71,17 +70,10 @@ def envelope(topic: str, *, tenant: str = "", correlation_id: str = "") -> Envel
     )
 
 
-class Unconnected:
-    """A client of the message stream that is asked for nothing here."""
-
-    def jetstream(self, **_: object) -> None:
-        """Return no stream."""
-
-
 def test_the_headers_are_those_that_are_sent() -> None:
-    broker = NatsBroker(cast("Client", Unconnected()), source="https://mfa.example")
-    full = broker._headers(envelope("user_mfa.enabled.v1", tenant="dist", correlation_id="r-1"))
-    bare = broker._headers(envelope("user_mfa.enabled.v1"))
+    source = "https://mfa.example"
+    _, _, full = message_of(envelope("user_mfa.enabled.v1", tenant="dist", correlation_id="r-1"), source)
+    _, _, bare = message_of(envelope("user_mfa.enabled.v1"), source)
     assert set(full) == set(HEADERS)
     assert set(full) - set(bare) == SOMETIMES
     described = resolved("#/components/messageTraits/cloudevent")["headers"]

@@ -6,9 +6,15 @@ from typing import Any
 
 from domain.facts import MailKind
 from handlers.adapters.postgres.database import Database
-from handlers.ports import QueuedMail
+from handlers.ports import Postponed, QueuedMail
 
 _COLUMNS = "mail_id, kind, account_id, tenant, because, link_id, expires_at, owed_at, tries"
+
+_TAKE = f"""
+    WITH taken AS MATERIALIZED (
+        SELECT mail_id FROM mail_queue WHERE state = 'pending' AND next_try <= %s ORDER BY next_try LIMIT %s
+        FOR UPDATE SKIP LOCKED)
+    UPDATE mail_queue SET next_try = %s WHERE mail_id IN (SELECT mail_id FROM taken) RETURNING {_COLUMNS}"""  # noqa: S608 our own names
 
 
 def _mail(row: dict[str, Any]) -> QueuedMail:
@@ -21,28 +27,35 @@ class PostgresMailQueue:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def processed(self, consumer: str, message_id: str) -> bool:
-        """Say whether a message had its effect."""
-        query = "SELECT FROM processed_message WHERE consumer = %s AND message_id = %s"
-        return self._database.one(query, (consumer, message_id)) is not None
+    def processed(self, consumer: str, message_ids: Sequence[str]) -> set[str]:
+        """Return those of the messages that had their effect."""
+        query = "SELECT message_id FROM processed_message WHERE consumer = %s AND message_id = ANY(%s)"
+        return {row["message_id"] for row in self._database.all(query, (consumer, list(message_ids)))}
 
-    def due(self, now: datetime, lease: timedelta) -> QueuedMail | None:
-        """Take the next mail that is due, so that no other worker takes it before the lease ends."""
-        row = self._database.one(
-            f"UPDATE mail_queue SET next_try = %s WHERE mail_id = (SELECT mail_id FROM mail_queue"  # noqa: S608 our own names
-            " WHERE state = 'pending' AND next_try <= %s ORDER BY next_try LIMIT 1 FOR UPDATE SKIP LOCKED)"
-            f" RETURNING {_COLUMNS}",
-            (now + lease, now),
-        )
-        return _mail(row) if row else None
+    def due(self, now: datetime, lease: timedelta, limit: int) -> Sequence[QueuedMail]:
+        """Take the next mails that are due, so that no other worker takes them before the lease ends."""
+        rows = self._database.all(_TAKE, (now, limit, now + lease))
+        return sorted(map(_mail, rows), key=lambda mail: mail.because)
 
-    def postpone(self, mail_id: str, *, tries: int, now: datetime, until: datetime, error: str) -> None:
-        """Try again later, a tenth sooner or later than said, so that mails do not come in waves."""
+    def give_back(self, mail_ids: Sequence[str], now: datetime) -> None:
+        """Let others take these mails at once."""
+        statement = "UPDATE mail_queue SET next_try = %s WHERE mail_id = ANY(%s) AND state = 'pending'"
+        self._database.run(statement, (now, list(mail_ids)))
+
+    def postpone(self, mails: Sequence[Postponed], now: datetime) -> None:
+        """Try these again later, a tenth sooner or later than said, so that mails do not come in waves."""
         self._database.run(
-            "UPDATE mail_queue SET tries = %s, last_error = %s,"
-            " next_try = %s::timestamptz + (%s::timestamptz - %s) * (random() - 0.5) / 5"
-            " WHERE mail_id = %s AND state = 'pending'",
-            (tries, error, until, until, now, mail_id),
+            "UPDATE mail_queue q SET tries = p.tries, last_error = p.error,"
+            " next_try = p.until + (p.until - %s) * (random() - 0.5) / 5"
+            " FROM unnest(%s::text[], %s::integer[], %s::timestamptz[], %s::text[]) AS p (mail_id, tries, until, error)"
+            " WHERE q.mail_id = p.mail_id AND q.state = 'pending'",
+            (
+                now,
+                [each.mail_id for each in mails],
+                [each.tries for each in mails],
+                [each.until for each in mails],
+                [each.error for each in mails],
+            ),
         )
 
     def dead(self) -> Sequence[QueuedMail]:

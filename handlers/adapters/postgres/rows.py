@@ -10,7 +10,7 @@ from handlers.ports import (
     Conflict,
     LinkUsed,
     MailReturned,
-    MailSettled,
+    MailsSettled,
     MessageProcessed,
     PasswordKept,
     PersonErased,
@@ -190,13 +190,20 @@ def _message_processed(cursor: Cursor[Any], row: MessageProcessed) -> None:
     )
 
 
-def _mail_settled(cursor: Cursor[Any], row: MailSettled) -> None:
+def _mails_settled(cursor: Cursor[Any], row: MailsSettled) -> None:
     settled = cursor.execute(
-        "UPDATE mail_queue SET state = %s, tries = %s, last_error = %s WHERE mail_id = %s AND state = 'pending' RETURNING true",
-        ("sent" if row.sent else "dead", row.tries, row.error, row.mail_id),
+        "UPDATE mail_queue q SET state = s.state, tries = s.tries, last_error = s.error"
+        " FROM unnest(%s::text[], %s::text[], %s::integer[], %s::text[]) AS s (mail_id, state, tries, error)"
+        " WHERE q.mail_id = s.mail_id AND q.state = 'pending' RETURNING true",
+        (
+            [each.mail_id for each in row.mails],
+            ["sent" if each.sent else "dead" for each in row.mails],
+            [each.tries for each in row.mails],
+            [each.error for each in row.mails],
+        ),
     )
-    if settled.fetchone() is None:
-        raise Conflict(row.mail_id)
+    if len(settled.fetchall()) != len(row.mails):
+        raise Conflict("mail")
 
 
 def _mail_returned(cursor: Cursor[Any], row: MailReturned) -> None:
@@ -219,6 +226,6 @@ _WRITERS: dict[type[Row], Callable[[Cursor[Any], Any], None]] = {
     LinkUsed: _link_used,
     QueuedMail: _queued_mail,
     MessageProcessed: _message_processed,
-    MailSettled: _mail_settled,
+    MailsSettled: _mails_settled,
     MailReturned: _mail_returned,
 }

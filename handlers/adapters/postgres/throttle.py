@@ -1,5 +1,6 @@
 """Counts of tries in PostgreSQL. A try is reserved by one statement before anything is compared, so no race adds one."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from psycopg import Cursor
@@ -98,12 +99,16 @@ class PostgresLinks:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def keep(self, link_id: str, account_id: str, secret_hash: str) -> None:
-        """Remember a link that is about to be mailed; a second try at the same mail changes nothing."""
-        self._database.run(
-            "INSERT INTO mailed_link (link_id, account_id, secret_hash) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-            (link_id, account_id, secret_hash),
-        )
+    def keep(self, links: Sequence[Link]) -> None:
+        """Remember links that are about to be mailed; a second try at the same mail changes nothing."""
+        if links:
+            self._database.run(
+                "INSERT INTO mailed_link (link_id, account_id, secret_hash)"
+                " SELECT * FROM unnest(%s::text[], %s::text[], %s::text[]) ON CONFLICT DO NOTHING",
+                tuple(
+                    map(list, zip(*((each.link_id, each.account_id, each.secret_hash) for each in links), strict=True))
+                ),
+            )
 
     def find(self, link_id: str) -> Link | None:
         """Return a link."""

@@ -1,0 +1,135 @@
+"""What the benches of delivery stand on: PostgreSQL with fsync, NATS, the test directory, and our programs beside them."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import uuid4
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from api import bootstrap
+from api.bootstrap import Watchword
+from api.cli.importing import take_file
+from api.embedded.nats import EmbeddedNats
+from api.embedded.ports import free_port
+from api.embedded.postgres import EmbeddedPostgres
+from api.settings import read
+from domain.kernel import Fact
+from handlers.ports import Change, Origin
+from tests.directory import write_directory
+
+_ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def ground(folder: Path) -> Iterator[Watchword]:
+    """Lend plugs on servers of their own."""
+    postgres = EmbeddedPostgres(folder / "postgres", durable=True)
+    nats = EmbeddedNats(folder / "nats", sync_always=False)
+    postgres.start()
+    nats.start()
+    try:
+        environ = {"DATA_DIR": str(folder), "DATABASE_URL": postgres.app_url, "NATS_URL": nats.url}
+        settings = replace(
+            read({**environ, "PORT": str(free_port())}, ask_running=False), smtp_url="smtp://127.0.0.1:9"
+        )
+        bootstrap.ensure_kek(settings.kek_file)
+        bootstrap.migrate(replace(settings, admin_database_url=postgres.owner_url))
+        watchword = bootstrap.build(settings)
+        assert not take_file(write_directory(folder), watchword).errors
+        try:
+            yield watchword
+        finally:
+            watchword.close()
+    finally:
+        nats.stop()
+        postgres.stop()
+
+
+def append(watchword: Watchword, changes: Sequence[tuple[str, Sequence[Fact]]], after: int = 0) -> int:
+    """Append facts to streams of so many facts and return the last position."""
+    at = watchword.sockets.clock.now()
+    origin = Origin(actor="system", command_id=str(uuid4()), at=at, correlation_id=f"bench-{uuid4()}")
+    return watchword.store.append(*(Change(stream, after, facts, "dist") for stream, facts in changes), origin=origin)
+
+
+@contextmanager
+def program(watchword: Watchword, *commands: str, smtp_url: str = "smtp://127.0.0.1:9") -> Iterator[None]:
+    """Run our commands beside the bench."""
+    settings = watchword.settings
+    ours = {
+        "DATABASE_URL": settings.need("database_url"),
+        "NATS_URL": settings.need("nats_url"),
+        "SMTP_URL": smtp_url,
+        "DATA_DIR": str(settings.data_dir),
+        "PORT": str(settings.port),
+    }
+    words = [[sys.executable, "-m", "api.cli", command] for command in commands]
+    running = [subprocess.Popen(each, cwd=_ROOT, env={**os.environ, **ours}) for each in words]
+    try:
+        yield
+    finally:
+        for each in running:
+            each.terminate()
+        for each in running:
+            each.wait(20)
+
+
+@dataclass
+class Sink:
+    """Takes every mail, and knows when the last one was whole."""
+
+    taken: int = 0
+    at: float = 0.0
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 aiosmtpd's name
+        del server, session, envelope
+        self.at = time.perf_counter()
+        self.taken += 1
+        return "250 taken"
+
+
+@contextmanager
+def sink() -> Iterator[tuple[Sink, str]]:
+    """Serve SMTP in a thread, and lend what it has taken and its address."""
+    found, port = Sink(), free_port()
+    controller = Controller(found, hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        yield found, f"smtp://127.0.0.1:{port}"
+    finally:
+        controller.stop()
+
+
+@contextmanager
+def sink_process() -> Iterator[str]:
+    """Serve SMTP in a process of its own, as a mail server is, and lend its address."""
+    port = free_port()
+    words = [sys.executable, "-m", "tests.bench.ground", str(port)]
+    process = subprocess.Popen(words, cwd=_ROOT, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    try:
+        yield f"smtp://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()
+
+
+def p99(seconds: Sequence[float]) -> float:
+    """Return the 99th percentile in milliseconds."""
+    return sorted(seconds)[int(len(seconds) * 0.99)] * 1000
+
+
+if __name__ == "__main__":
+    Controller(Sink(), hostname="127.0.0.1", port=int(sys.argv[1])).start()
+    print("ready", flush=True)
+    threading.Event().wait()
