@@ -83,11 +83,12 @@ witnesses:
 	command -v zbarimg >/dev/null 2>&1 || echo "zbarimg is not installed: the tests read QR codes with the zxing-cpp wheel."
 
 .PHONY: check
-check: setup ## format, lint, types, walls
+check: setup ## format, lint, types, walls, weak spots, secrets, known vulnerabilities (STRICT=1: or fail)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(PY) -m tests.supply
 
 .PHONY: bench
 bench: setup ## the benchmarks: ratios, a table and a JSON file

@@ -110,7 +110,7 @@ def client_ip(scope: Scope, forwarded: str, proxies: int) -> str:
     try:
         return str(ipaddress.ip_address(seen))
     except ValueError:
-        return "0.0.0.0"  # noqa: S104 no address: all such callers share one count
+        return "0.0.0.0"  # noqa: S104 # nosec B104 no address: all such callers share one count
 
 
 def network(ip: str) -> str:

@@ -1,13 +1,14 @@
 """How a sign-in goes on: each step under a new token, each with the time it may last."""
 
 import hashlib
+import logging
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
 from domain.facts import Purpose, Role, Verified
 from domain.kernel import Fact, Refused
-from domain.totp import clean_code, matching_step
+from domain.totp import PERIOD_SECONDS, WINDOW_STEPS, clean_code, matching_step, time_step
 from domain.user_mfa import UserMFA
 from handlers.callers import Caller, TooManyTries, decided_again, mfa_of, secrets_ended
 from handlers.devices import known_device, password_tries, password_was_right, tell_of_lock
@@ -38,6 +39,7 @@ STEPPED_UP_FOR = timedelta(minutes=5)
 STEPPED_UP_BY_SIGN_IN_FOR = timedelta(minutes=15)
 """Right after a full sign-in nothing asks for the password again. Source: product decision D15."""
 
+_log = logging.getLogger("watchword.codes")
 _ADMINISTRATORS = frozenset({Role.OWNER, Role.SUPER_ADMIN, Role.ADMIN})
 
 
@@ -211,7 +213,18 @@ def judged(code: str, purpose: Purpose, mfa: UserMFA, caller: Caller, s: Sockets
     if mfa.secret_ref is not None:
         secret = s.vault.open(tenant=account.partner_id, account_id=account.account_id, secret_ref=mfa.secret_ref)
         step = matching_step(secret, digits, caller.at)
+    _tell_of_clock(mfa, step, caller)
     return mfa.verify(purpose=purpose, challenge=handle, step=step, at=caller.at)
+
+
+def _tell_of_clock(mfa: UserMFA, step: int | None, caller: Caller) -> None:
+    """Tell the operator when a right code has to wait, since the account's last one was of a time that has not come yet."""
+    ahead = mfa.last_time_step - time_step(caller.at) - WINDOW_STEPS
+    if step is not None and ahead > 0:
+        words = (
+            "the clock was set back: the codes of account %s wait for about %d s; a reset of its MFA ends that at once"
+        )
+        _log.warning(words, caller.person().account_id, (ahead + WINDOW_STEPS) * PERIOD_SECONDS)
 
 
 def store_code_try(

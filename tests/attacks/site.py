@@ -72,25 +72,27 @@ class Site(Portal):
     def start(self) -> None:
         self.ports = self.ports or (free_port(), free_port())
         for port in self.ports:
-            with self.log.open("ab") as log:
-                words = [
-                    sys.executable,
-                    "-m",
-                    "tests.attacks.web_process",
-                    str(self.folder / "clock"),
-                    str(os.getpid()),
-                ]
-                program = subprocess.Popen(
-                    words,
-                    cwd=_ROOT,
-                    env={**os.environ, **self.environ(), "PORT": str(port)},
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                )
-            self.processes.append(program)
+            self.launch(port, self.folder / "clock")
+        self.wait()
+
+    def launch(self, port: int, clock: Path) -> None:
+        """Start one more web process, on a clock of its own; `restart` ends it for good."""
+        words = [sys.executable, "-m", "tests.attacks.web_process", str(clock), str(os.getpid())]
+        with self.log.open("ab") as log:
+            program = subprocess.Popen(
+                words,
+                cwd=_ROOT,
+                env={**os.environ, **self.environ(), "PORT": str(port)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self.processes.append(program)
+
+    def wait(self, *ports: int) -> None:
+        """Wait until the processes at these ports answer: the site's own, where none is named."""
         deadline = time.monotonic() + _START_SECONDS
-        while not all(answers(port) for port in self.ports):
+        while not all(answers(port) for port in ports or self.ports):
             assert all(program.poll() is None for program in self.processes), tail(self.log)
             assert time.monotonic() < deadline, tail(self.log)
             time.sleep(0.02)

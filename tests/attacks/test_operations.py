@@ -2,19 +2,13 @@
 
 import re
 
-import psycopg
 import pytest
 
-from api import bootstrap
 from tests.attacks.raw import status_of
 from tests.attacks.site import Site, at_once
 from tests.attacks.steps import page, pending, reset_by
 from tests.directory import PASSWORD, address
-from tests.flows.steps import enrolled, give_code, reason, signed_in, wrong_code
-from tests.phone import code_at
-from tests.portal import Browser
-from tests.servers import Servers
-from tests.services import serving, settings_for
+from tests.flows.steps import enrolled, signed_in, wrong_code
 
 
 def test_dos_02_the_log_grows_with_what_changes_and_not_with_what_is_tried(site: Site) -> None:
@@ -100,45 +94,6 @@ def test_dos_05_no_text_keeps_a_pattern_busy(site: Site) -> None:
     person.sign_in(longest, PASSWORD)
     assert "<svg" in person.start_setup()["qr_svg"]
     assert page(person, "GET", "/mfa/setup").status_code == 200
-
-
-def test_clk_02_a_clock_that_jumped_and_was_set_right_lets_nobody_in_and_keeps_nobody_out_for_long(site: Site) -> None:
-    account = f"{site.partner('support')}-support"
-    _, key = enrolled(site, account)
-    site.clock.advance(minutes=10)
-    assert give_code(site, pending(site, account), key).status_code == 200
-    used = code_at(key, site.clock.now().timestamp())
-    site.clock.advance(minutes=-10)
-    waiting = pending(site, account)
-    for code in (code_at(key, site.clock.now().timestamp()), used):
-        assert reason(waiting.post("/sign-in/code", {"code": code})) == (401, "code_not_accepted")
-    site.clock.advance(minutes=10)
-    assert give_code(site, pending(site, account), key).status_code == 200, "as soon as the time is reached"
-    owner = [fact.fact.model_dump().get("reason") for fact in site.history(account)]
-    assert "replayed" in owner, "the log says why"
-
-
-def test_clk_03_a_process_whose_clock_differs_from_the_databases_is_not_fit_to_serve(
-    servers: Servers, empty_template: str
-) -> None:
-    """The database's clock is moved by 90 seconds in front of the service."""
-    with servers.lent(empty_template) as database:
-        with psycopg.connect(database.owner_url) as owner:
-            owner.execute("CREATE SCHEMA skewed")
-            owner.execute(
-                "CREATE FUNCTION skewed.clock_timestamp() RETURNS timestamptz LANGUAGE sql"
-                " AS $$SELECT pg_catalog.clock_timestamp() + interval '90 seconds'$$"
-            )
-            owner.execute("GRANT USAGE ON SCHEMA skewed TO PUBLIC")
-            owner.execute(f'ALTER DATABASE "{database.name}" SET search_path = skewed, public, pg_catalog')
-        watchword = bootstrap.build(settings_for(servers.folder, database))
-        with serving(watchword):
-            browser = Browser.at(watchword.settings.public_url)
-            answer = browser.http.get(f"{browser.origin}/readyz")
-            browser.http.close()
-        watchword.close()
-    assert answer.status_code == 503
-    assert answer.json()["unfit"]["clock"].startswith("differs from the database's by ")
 
 
 @pytest.mark.parametrize(

@@ -14,19 +14,29 @@ from tests.services import SetClock
 
 
 class SharedClock(SetClock):
-    """A clock that all processes of a site share: a file says how many seconds it is ahead."""
+    """A clock that processes share: a file says how many seconds it is ahead, or after an `=` at which second it stands."""
 
     def __init__(self, file: Path) -> None:
         super().__init__()
         self.file = file
 
     def now(self) -> datetime:
-        return datetime.now(UTC) + timedelta(seconds=float(self.file.read_text()))
+        said = self.file.read_text()
+        if said.startswith("="):
+            return datetime.fromtimestamp(float(said[1:]), UTC)
+        return datetime.now(UTC) + timedelta(seconds=float(said))
 
     def advance(self, **spans: float) -> None:
         super().advance(**spans)
+        self._say(str(self.ahead.total_seconds()))
+
+    def stand_at(self, at: datetime) -> None:
+        """Stop at an instant."""
+        self._say(f"={at.timestamp():.6f}")
+
+    def _say(self, words: str) -> None:
         fresh = self.file.with_suffix(".new")
-        fresh.write_text(str(self.ahead.total_seconds()))
+        fresh.write_text(words)
         fresh.rename(self.file)
 
 
