@@ -3,6 +3,7 @@
 import argparse
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench import delivering, figures, history, pages, projecting, verifying
@@ -56,21 +57,17 @@ def main() -> None:
             looked.append(history.filled(Path(folder), asked.spans))
         print(history.table(rates, looked, differ))
         content += [vars(each) for each in (*rates, *looked)]
-    if asked.only in {None, "verifying"}:
-        with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
-            verified = verifying.measure(Path(folder), PEOPLE)
-        print(figures.table(verified))
-        content += [{**vars(each), "ratio": each.ratio} for each in verified]
-    if asked.only in {None, "projecting"}:
-        with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
-            projected = projecting.measure(Path(folder), asked.facts)
-        print(figures.table(projected))
-        content += [{**vars(each), "ratio": each.ratio} for each in projected]
-    if asked.only in {None, "delivering"}:
-        with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
-            delivered = delivering.measure(Path(folder), RELAYED, MAILS, LOOKS)
-        print(figures.table(delivered))
-        content += [{**vars(each), "ratio": each.ratio} for each in delivered]
+    beside_floors: dict[str, Callable[[Path], list[figures.Figure]]] = {
+        "verifying": lambda folder: verifying.measure(folder, PEOPLE),
+        "projecting": lambda folder: projecting.measure(folder, asked.facts),
+        "delivering": lambda folder: delivering.measure(folder, RELAYED, MAILS, LOOKS),
+    }
+    for name, measured in beside_floors.items():
+        if asked.only in {None, name}:
+            with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
+                found = measured(Path(folder))
+            print(figures.table(found))
+            content += [{**vars(each), "ratio": each.ratio} for each in found]
     asked.json.parent.mkdir(parents=True, exist_ok=True)
     asked.json.write_text(json.dumps(content, indent=2) + "\n")
     print(f"the same as JSON: {asked.json}")
