@@ -8,7 +8,7 @@ from domain.kernel import Envelope, replay
 from domain.user_mfa import UserMFA, evolve
 from handlers.adapters.postgres.access import ends_sessions
 from handlers.ledger_check import LedgerCheck
-from projections import runner
+from projections import rebuilding
 from tests.delivery.steps import connected, messages
 from tests.faults.checker import Findings, check_log, check_mails, check_messages, check_operations
 from tests.faults.deployment import Deployment
@@ -35,7 +35,7 @@ def check(deployment: Deployment, history: History) -> Findings:
     check_mails(log, deployment.inbox.letters, {int(row["message_id"]) for row in rows}, found)
     _messages(deployment, log, found)
     for name in runner.VIEWS:
-        compared = runner.verify(w.settings.need("database_url"), w.store.read, name)
+        compared = rebuilding.verify(w.settings.need("database_url"), w.store.read, name)
         if not compared.equal:
             found.add("I6", f"{name}: {compared.missing} rows missing, {compared.extra} too many of {compared.rows}")
     for finding in LedgerCheck(bootstrap.ledger(w).tree, bootstrap.ledger(w).notes).run(full=True).findings.values():
