@@ -183,7 +183,7 @@ async def _send(watchword: Watchword, url: str) -> float:
     started = time.perf_counter()
     task = asyncio.create_task(sending.run())
     query = "SELECT FROM mail_queue WHERE state = 'pending' LIMIT 1"
-    await asyncio.to_thread(_wait_until, lambda: watchword.database.one(query) is None)
+    await asyncio.to_thread(_wait_until, lambda: task.done() or watchword.database.one(query) is None)
     seconds = time.perf_counter() - started
     sending.end()
     await task

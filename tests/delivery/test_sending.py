@@ -35,6 +35,17 @@ class Counting(Post):
         self.answers = self.by_person.get(envelope.rcpt_tos[0], [])
         return await super().handle_DATA(server, session, envelope)
 
+    async def handle_RCPT(  # noqa: N802 aiosmtpd's name
+        self, server: SMTP, session: Session, envelope: Envelope, to: str, options: list[str]
+    ) -> str:
+        del server, session, options
+        if to == self.unknown:
+            return "550 no such box"
+        envelope.rcpt_tos.append(to)
+        return "250 ok"
+
+    unknown: str = ""
+    """Nobody has this address."""
     kept: list[Session] = field(default_factory=list)
     """So that no two sessions have one id."""
 
@@ -89,12 +100,13 @@ def test_many_mails_go_over_few_connections_each_once(watchword: Watchword) -> N
 def test_a_refused_and_a_delayed_mail_hurt_no_other(watchword: Watchword) -> None:
     owe(watchword, 20)
     refused, delayed = address(PEOPLE[0]), address(PEOPLE[1])
-    with serving(Counting(by_person={refused: ["550 no"] * 9, delayed: ["451 later"] * 9})) as post:
+    by_person = {refused: ["550 no"] * 9, delayed: ["451 later"] * 9}
+    with serving(Counting(by_person=by_person, unknown=address(PEOPLE[4]))) as post:
         send_until(
-            watchword, post, lambda: states(watchword) == {"sent": 12, "dead": 4, "pending": 4} and _tried(4, watchword)
+            watchword, post, lambda: states(watchword) == {"sent": 8, "dead": 8, "pending": 4} and _tried(4, watchword)
         )
-    assert len(post.taken) == 12
-    assert (told(watchword, MailSent), told(watchword, MailGivenUp)) == (12, 4)
+    assert len(post.taken) == 8
+    assert (told(watchword, MailSent), told(watchword, MailGivenUp)) == (8, 8)
 
 
 def _tried(count: int, watchword: Watchword) -> bool:
