@@ -8,7 +8,7 @@ from domain.kernel import Envelope, replay
 from domain.user_mfa import UserMFA, evolve
 from handlers.adapters.postgres.access import ends_sessions
 from handlers.ledger_check import LedgerCheck
-from projections import rebuilding
+from projections import rebuilding, runner
 from tests.delivery.steps import connected, messages
 from tests.faults.checker import Findings, check_log, check_mails, check_messages, check_operations
 from tests.faults.deployment import Deployment
