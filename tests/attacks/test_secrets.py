@@ -2,13 +2,19 @@
 
 import asyncio
 import base64
+import json
 from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
+import pytest
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg import sql
 
 from api.embedded.nats import EmbeddedNats
+from handlers.adapters import vault
 from tests.attacks.site import Site
 from tests.attacks.steps import confirm_reset, page, pending, reset_by, token_of
 from tests.delivery.steps import connected, messages, publish_all, relay_for
@@ -177,3 +183,36 @@ def test_sec_05_no_two_secrets_are_sealed_alike(site: Site) -> None:
     nonces += [bytes(row["wrapped"])[:12] for row in keys]
     assert {len(bytes(row["wrapped"])) for row in keys} == {12 + 32 + 16}
     assert len(set(nonces)) == len(nonces)
+
+
+def test_sec_05_a_million_seals_under_one_key_share_no_nonce() -> None:
+    key = AESGCM.generate_key(256)
+    nonces = {vault._seal(key, b"the same secret", b"the same place")[:12] for _ in range(1_000_000)}
+    assert len(nonces) == 1_000_000
+
+
+def opened(key: bytes, sealed: bytes, place: str) -> bytes:
+    """Open what was sealed by hand, as AES-256 in Galois/Counter mode."""
+    assert len(key) == 32
+    cipher = Cipher(algorithms.AES(key), modes.GCM(sealed[:12], sealed[-16:])).decryptor()
+    cipher.authenticate_additional_data(place.encode())
+    return cipher.update(sealed[12:-16]) + cipher.finalize()
+
+
+def test_sec_05_what_is_stored_is_aes_256_gcm_and_opens_in_its_own_place_alone(site: Site) -> None:
+    partner = site.partner("support")
+    account = f"{partner}-support"
+    _, key = enrolled(site, account)
+    row = site.w.database.one("SELECT * FROM secret JOIN data_key USING (account_id) WHERE account_id = %s", (account,))
+    assert row is not None
+    version = str(row["kek_version"])
+    kek = base64.b64decode(json.loads(site.w.settings.kek_file.read_text())["keks"][version])
+    outer = ["watchword/v1", partner, account, "data_key", "-", version]
+    data_key = opened(kek, bytes(row["wrapped"]), "|".join(outer))
+    inner = ["watchword/v1", partner, account, "totp", row["secret_ref"], "1"]
+    assert opened(data_key, bytes(row["sealed"]), "|".join(inner)).decode() == key
+    for by, sealed, place in ((kek, row["wrapped"], outer), (data_key, row["sealed"], inner)):
+        for part in range(len(place)):
+            elsewhere = "|".join(word + "x" * (number == part) for number, word in enumerate(place))
+            with pytest.raises(InvalidTag):
+                opened(by, bytes(sealed), elsewhere)
