@@ -77,7 +77,7 @@ def ended(people: list[User]) -> None:
 
 
 def test_fifty_at_once_with_one_set_up_one_code_and_one_link_succeed_once_each(stage: Stage) -> None:
-    with stage.under_load("50-way races: set-up, code, link") as running:
+    with stage.under_load("50-way races: set-up, code, link", users=5) as running:
         people = racers(stage, running)
         for _ in range(running.rounds):
             _races(stage, people)
@@ -130,7 +130,7 @@ def _mailed_link(stage: Stage, first: User) -> tuple[str, str]:
 
 def test_guesses_are_counted_exactly_while_a_web_process_dies(stage: Stage) -> None:
     """Five wrong codes end a sign-in, ten in a row lock; the checker holds each answer to the facts."""
-    with stage.under_load("parallel guesses, kill -9 web") as running:
+    with stage.under_load("parallel guesses, kill -9 web", users=20) as running:
         people = racers(stage, running, 20)
         first = people[0]
         for person in people:
