@@ -94,6 +94,10 @@ check: setup ## format, lint, types, walls, weak spots, secrets, known vulnerabi
 bench: setup ## the benchmarks: ratios, a table and a JSON file
 	@exec $(PY) -m tests.bench $(ARGS)
 
+.PHONY: faults
+faults: setup ## processes killed, servers broken, disks full under load: a table and a JSON file (ARGS="--short", "--soak 600")
+	@exec $(PY) -m tests.faults $(ARGS)
+
 .PHONY: lock
 lock: $(VENV)/.locked ## write the lock files anew from pyproject.toml (ARGS=--upgrade for newer versions)
 	$(COMPILE) $(ARGS) pyproject.toml -o requirements/prod.lock

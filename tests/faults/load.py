@@ -14,11 +14,14 @@ from tests.directory import PASSWORD, address
 from tests.faults.deployment import Deployment
 from tests.faults.history import History
 from tests.faults.people import SEATS, TENANTS, account_of
+from tests.faults.report import LONG
 from tests.phone import by_the_rfc
 from tests.portal import Browser
 
 SEED = 20261124
 ANSWER_SECONDS = 20
+THINKING_SECONDS = 0.2 if LONG else 0.6
+"""At most, between two things that one user does; the short form leaves the machine to other tests too."""
 _ASKED_PER_HOUR = 2
 """Resets that one user asks for in an hour of the service's clock: below its limit, so that each is owed a mail."""
 
@@ -227,7 +230,7 @@ class Load:
             try:
                 while not self._stop.is_set():
                     user.step()
-                    self._stop.wait(user.chance.random() * 0.2)
+                    self._stop.wait(user.chance.random() * THINKING_SECONDS)
             except Exception as error:  # noqa: BLE001 told to the test by `stop`
                 self.failed.append(error)
 

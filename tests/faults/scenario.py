@@ -64,8 +64,8 @@ class Stage:
     memory: dict[str, int] = field(default_factory=dict)
 
     @contextmanager
-    def under_load(self, name: str) -> Iterator[Scenario]:
-        load = Load(self.users)
+    def under_load(self, name: str, users: int = 50) -> Iterator[Scenario]:
+        load = Load(self.users[:users])
         running = Scenario(self.deployment, load, Row(name))
         self.prober.prepare()
         probes = self.prober.count

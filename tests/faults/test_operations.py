@@ -1,0 +1,173 @@
+"""What an operator does, or what befalls him, while people work: restarts, rebuilds, restores, a lost key, a changed row."""
+
+import asyncio
+import subprocess
+from dataclasses import replace
+
+import psycopg
+import pytest
+
+from api import bootstrap
+from api.embedded.ground import _programs
+from api.embedded.ports import LOOPBACK
+from handlers.ledger_check import LedgerCheck
+from projections import runner
+from tests.faults.checks import whole_log
+from tests.faults.deployment import quiet
+from tests.faults.report import LONG
+from tests.faults.scenario import Stage
+
+pytestmark = pytest.mark.timeout(400)
+
+
+def test_views_are_rebuilt_while_people_work(stage: Stage) -> None:
+    w = stage.deployment.watchword
+    with stage.under_load("live rebuild") as running:
+        for _ in range(running.rounds):
+            for name in runner.VIEWS:
+                runner.rebuild(w.settings.need("database_url"), w.store.read, name)
+        running.recovered()
+
+
+def test_one_process_after_the_other_is_replaced_while_people_work(stage: Stage) -> None:
+    """A rolling upgrade: the new process is asked only once it answers, so there is always one that does."""
+    with stage.under_load("rolling upgrade") as running:
+        for _ in range(3 if LONG else 1):
+            for name, program in stage.deployment.programs.items():
+                program.terminate()
+                program.wanted = True
+                running.row.kills += 1
+                if name.startswith("web"):
+                    running.recovered()
+        running.recovered()
+
+
+def test_a_fact_of_a_newer_version_stops_followers_loudly_and_loses_nothing(stage: Stage) -> None:
+    """An old program meets a fact that a newer one wrote: it says so and waits, and goes on when it is upgraded."""
+    w, folder = stage.deployment.watchword, stage.deployment.folder
+    log = folder / "programs.log"
+    with stage.under_load("a fact of a newer version") as running:
+        before = log.stat().st_size
+        stage.deployment.sql(
+            "INSERT INTO stored_events (originator_id, originator_version, topic, state) VALUES"
+            " ('novelty:1', 1, 'novelty.invented.v7', '{}')"
+        )
+        row = stage.deployment.sql("SELECT notification_id FROM stored_events WHERE originator_id = 'novelty:1'")
+        newer = int(str(row[0][0]))
+        running.go_on(3)
+        quiet(
+            lambda: b"KeyError" in log.read_bytes()[before:] or b"stands still" in log.read_bytes()[before:],
+            30,
+            lambda: "nobody said anything about a fact that cannot be read",
+        )
+        tracked = w.database.one("SELECT max(notification_id) AS most FROM notification_tracking")
+        assert tracked is not None
+        assert tracked["most"] < newer, "a fact that cannot be read is never passed over"
+        answered = running.load.history.acknowledged_since(running.begun + 2)
+        assert answered is not None, "doors go on: they read the streams of their own accounts"
+        with psycopg.connect(stage.deployment.owner_url, autocommit=True) as owner:
+            owner.execute("ALTER TABLE stored_events DISABLE TRIGGER facts_never_change")
+            owner.execute("DELETE FROM stored_events WHERE originator_id = 'novelty:1'")
+            owner.execute("ALTER TABLE stored_events ENABLE TRIGGER facts_never_change")
+        for name in ("relay", "projector"):
+            running.kill(name)  # they are upgraded
+        running.recovered()
+    stage.deployment.broken = True  # the ledger may have signed what was taken away
+
+
+def test_a_backup_that_was_taken_under_load_is_restored_whole(stage: Stage) -> None:
+    """Dumped while people work, restored beside: the log is a beginning of the real one, and every view fits it."""
+    deployment = stage.deployment
+    with stage.under_load("backup and restore") as running:
+        dump = _pg(deployment.owner_url, "pg_dump", "--format=custom")
+        running.go_on()
+        running.recovered()
+    with psycopg.connect(deployment.postgres.url("watchword_owner", "postgres"), autocommit=True) as owner:
+        owner.execute("DROP DATABASE IF EXISTS restored")
+        owner.execute("CREATE DATABASE restored")
+    url = deployment.postgres.url("watchword_owner", "restored")
+    path = deployment.folder / "dump"
+    path.write_bytes(dump)
+    _pg(url, "pg_restore", "--no-owner", str(path), into=True)
+    settings = replace(deployment.watchword.settings, database_url=url, admin_database_url=url)
+    restored = bootstrap.build(settings)
+    try:
+        kept, log = restored.store.read(0, 100_000), whole_log(deployment)
+        assert 0 < len(kept) <= len(log)
+        assert list(kept) == log[: len(kept)]
+        projector = bootstrap.projector(restored)
+        while projector.step():
+            pass
+        projector.close()
+        for name in runner.VIEWS:
+            assert runner.verify(url, restored.store.read, name).equal, name
+    finally:
+        restored.close()
+
+
+def _pg(url: str, program: str, *words: str, into: bool = False) -> bytes:
+    command = [str(_programs() / program), *(["--dbname", url] if into else [url]), *words]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+def test_a_changed_row_is_found(stage: Stage) -> None:
+    """Somebody with the owner's rights changes one old fact: verification names it; changed back, all is well again."""
+    deployment, w = stage.deployment, stage.deployment.watchword
+
+    def verified() -> list[int | None]:
+        book = bootstrap.ledger(w)
+        findings = LedgerCheck(book.tree, book.notes).run(full=True).findings.values()
+        return [finding.position for finding in findings]
+
+    with stage.under_load("a tampered row") as running:
+        running.go_on(2)
+        bootstrap.ledger(w).checkpoint()
+        change = (
+            "UPDATE stored_events SET state = convert_to(replace(convert_from(state, 'UTF8'), '{}', '{}'), 'UTF8')"
+            " WHERE notification_id = 20"
+        )
+        with psycopg.connect(deployment.owner_url, autocommit=True) as owner:
+            owner.execute("ALTER TABLE stored_events DISABLE TRIGGER facts_never_change")
+            owner.execute(change.format('"actor"', '"actoR"').encode())
+            found = verified()
+            owner.execute(change.format('"actoR"', '"actor"').encode())
+            owner.execute("ALTER TABLE stored_events ENABLE TRIGGER facts_never_change")
+        assert 20 in found
+        running.recovered()
+
+
+def test_a_lost_key_file_stops_nobody_who_runs_and_lets_nobody_start(stage: Stage) -> None:
+    keys = stage.deployment.folder / "keys" / "kek.json"
+    with stage.under_load("key file lost") as running:
+        aside = keys.rename(keys.with_suffix(".aside"))
+        running.recovered()
+        running.kill("web-1")
+        running.go_on(6)
+        assert not keys.exists(), "a new key would make every secret unreadable"
+        aside.rename(keys)
+        running.recovered()
+
+
+def test_slow_clients_keep_nobody_from_being_served(stage: Stage) -> None:
+    """Hundreds of connections that send their headers byte by byte, and never end."""
+
+    async def slow(stop: asyncio.Event, port: int) -> None:
+        _, writer = await asyncio.open_connection(LOOPBACK, port)
+        writer.write(b"POST /api/v1/sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n")
+        while not stop.is_set():
+            writer.write(b"X")
+            await asyncio.sleep(0.5)
+        writer.transport.abort()
+
+    async def many(seconds: float) -> None:
+        stop = asyncio.Event()
+        tasks = [asyncio.ensure_future(slow(stop, port)) for port in stage.deployment.front.ports for _ in range(150)]
+        await asyncio.sleep(seconds)
+        stop.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    with stage.under_load("slow clients") as running:
+        asyncio.run(many(20 if LONG else 3))
+        running.recovered()
