@@ -158,7 +158,9 @@ def pending_migrations(connection: psycopg.Connection[Any]) -> list[str]:
 async def stream(settings: Settings) -> tuple[Client, NatsBroker]:
     """Connect to the message stream, and make the stream and the notifier's consumer if they are not there."""
     client = await broker.connect(settings.need("nats_url"))
-    await broker.declare(client.jetstream(), retention_seconds=RETENTION.total_seconds())
+    await broker.declare(
+        client.jetstream(), retention_seconds=RETENTION.total_seconds(), replicas=settings.nats_replicas
+    )
     return client, NatsBroker(client, source=settings.public_url)
 
 
