@@ -19,6 +19,7 @@ from handlers.adapters.passwords import Argon2Passwords
 from handlers.adapters.postgres import migrate as migrations
 from handlers.adapters.postgres.database import Database
 from handlers.adapters.postgres.event_store import PostgresEventStore
+from handlers.adapters.postgres.lease import NOTICED_SOON, Lease
 from handlers.adapters.postgres.ledger import PostgresTree
 from handlers.adapters.postgres.mail_queue import PostgresMailQueue, PostgresRelayPosition
 from handlers.adapters.postgres.people import PostgresPeople
@@ -106,6 +107,11 @@ def build(settings: Settings, *, clock: Clock | None = None, pool_size: int = 8)
     )
 
 
+def lease(settings: Settings, name: str) -> Lease:
+    """Return what one program of a name holds while others stand by."""
+    return Lease(settings.need("database_url"), f"watchword {name}")
+
+
 def mailer(settings: Settings) -> SmtpMailer:
     """Return the way to the mail server."""
     return SmtpMailer(settings.need("smtp_url"), sender=settings.mail_from)
@@ -152,17 +158,21 @@ def pending_migrations(connection: psycopg.Connection[Any]) -> list[str]:
 async def stream(settings: Settings) -> tuple[Client, NatsBroker]:
     """Connect to the message stream, and make the stream and the notifier's consumer if they are not there."""
     client = await broker.connect(settings.need("nats_url"))
-    await broker.declare(client.jetstream(), retention_seconds=RETENTION.total_seconds())
+    await broker.declare(
+        client.jetstream(), retention_seconds=RETENTION.total_seconds(), replicas=settings.nats_replicas
+    )
     return client, NatsBroker(client, source=settings.public_url)
 
 
 __all__ = [
+    "NOTICED_SOON",
     "NOTIFIER",
     "STREAM",
     "Watchword",
     "build",
     "ensure_kek",
     "envelope_of",
+    "lease",
     "ledger",
     "mailer",
     "migrate",

@@ -1,7 +1,7 @@
 """Is this deployment fit to serve: database, migrations, clock, message stream, views."""
 
 import asyncio
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import psycopg
 from psycopg.rows import DictRow
@@ -63,8 +63,12 @@ def _views(watchword: Watchword) -> dict[str, str]:
     return found
 
 
-async def _answers(url: str) -> bool:
-    parts = urlsplit(url)
+async def _answers(urls: str) -> bool:
+    """Say whether one node of the cluster, or the only one, can be reached."""
+    return any([await _reached(urlsplit(url)) for url in urls.split(",")])
+
+
+async def _reached(parts: SplitResult) -> bool:
     try:
         _, writer = await asyncio.wait_for(asyncio.open_connection(parts.hostname, parts.port or 4222), timeout=2)
     except (OSError, TimeoutError):

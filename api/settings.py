@@ -24,6 +24,9 @@ class Settings:
     admin_database_url: str | None
     """The owner of the database, for migrations alone; unset, the same as ``database_url``."""
     nats_url: str | None
+    """One address, or those of a cluster, separated by commas."""
+    nats_replicas: int
+    """On how many nodes of a cluster the message stream is kept."""
     smtp_url: str | None
     public_url: str
     kek_file: Path
@@ -82,6 +85,7 @@ def read(environ: Mapping[str, str] = os.environ, *, ask_running: bool = True) -
         database_url=_text(environ, "DATABASE_URL") or running.get("database_url"),
         admin_database_url=_text(environ, "ADMIN_DATABASE_URL") or _owner(environ, running),
         nats_url=_text(environ, "NATS_URL") or running.get("nats_url"),
+        nats_replicas=_number(environ, "NATS_REPLICAS", 1, least=1, most=5),
         smtp_url=_text(environ, "SMTP_URL") or running.get("smtp_url"),
         public_url=public_url,
         kek_file=Path(_text(environ, "WATCHWORD_KEK_FILE") or data_dir / "keys" / "kek.json"),

@@ -36,7 +36,7 @@ def create_worker(watchword: Watchword) -> FastStream:
             os._exit(_LOST)
 
     broker = NatsBroker(
-        watchword.settings.need("nats_url"),
+        watchword.settings.need("nats_url").split(","),
         ack_policy=AckPolicy.NACK_ON_ERROR,
         max_reconnect_attempts=-1,
         reconnect_time_wait=1,

@@ -10,7 +10,7 @@ import psycopg
 import typer
 import uvicorn
 
-from api.bootstrap import Watchword, build, ledger, projector, stream
+from api.bootstrap import NOTICED_SOON, Watchword, build, lease, ledger, projector, stream
 from api.children import watch_parent
 from api.settings import Settings, read
 from api.supervisor import run as run_all
@@ -62,11 +62,16 @@ def worker() -> None:
 
 
 def project() -> None:
-    """Keep the views and the ledger in step with the log."""
+    """Keep the views and the ledger in step with the log; beside another projector, stand by to take its place."""
     settings = _child()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    ours = lease(settings, "projector")
+    if not ours.wait(stop):
+        return
+    watching = threading.Thread(target=ours.watch, args=(stop,), name="lease", daemon=True)
+    watching.start()
     watchword = build(settings, pool_size=2)
     signing = threading.Thread(target=_keep_ledger, args=(watchword, stop), name="ledger", daemon=True)
     signing.start()
@@ -75,6 +80,8 @@ def project() -> None:
     finally:
         stop.set()
         signing.join(_LEDGER_END_SECONDS)
+        watching.join()
+        ours.close()
 
 
 _LEDGER_END_SECONDS = 2.0
@@ -112,7 +119,7 @@ async def _relay(settings: Settings) -> None:
     watchword = build(settings, pool_size=2)
     url = settings.need("database_url")
     try:
-        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as listener:
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True, options=NOTICED_SOON) as listener:
             await listener.execute("SELECT pg_advisory_lock(%s)", (_RELAY_LOCK,))
             await listener.execute("LISTEN stored_events")
             client, broker = await stream(settings)

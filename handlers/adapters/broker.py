@@ -25,7 +25,7 @@ _DUPLICATES_SECONDS = 2 * 60 * 60
 """How long the stream itself recognises a message that comes twice."""
 _ACK_WAIT_SECONDS = 20
 """How long a worker may be silent about a message before another gets it."""
-_PUBLISH_TIMEOUT_SECONDS = 10
+_PUBLISH_TIMEOUT_SECONDS = 5
 _BREATH = 64
 """Messages after which the connection may write, so that the stream works while the next ones are made."""
 _SAFE = ":/.@+-_|*"
@@ -34,20 +34,29 @@ _PLAIN = re.compile(r"[A-Za-z0-9:/.@+\-_|*~]*")
 
 
 async def connect(url: str) -> Client:
-    """Return a connection that never gives up and never prints."""
+    """Return a connection that never gives up and never prints; a cluster's addresses are separated by commas."""
 
     async def quiet(_: Exception) -> None:
         """Failures show in what fails, and in readiness."""
 
     return await nats.connect(
-        url, max_reconnect_attempts=-1, reconnect_time_wait=1, error_cb=quiet, connect_timeout=5, ping_interval=5
+        url.split(","),
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=1,
+        error_cb=quiet,
+        connect_timeout=5,
+        ping_interval=5,
     )
 
 
-async def declare(js: JetStreamContext, *, retention_seconds: float) -> None:
+async def declare(js: JetStreamContext, *, retention_seconds: float, replicas: int = 1) -> None:
     """Make the stream and the notifier's durable consumer, or bring them to these settings."""
     stream = StreamConfig(
-        name=STREAM, subjects=["watchword.>"], max_age=retention_seconds, duplicate_window=_DUPLICATES_SECONDS
+        name=STREAM,
+        subjects=["watchword.>"],
+        max_age=retention_seconds,
+        duplicate_window=_DUPLICATES_SECONDS,
+        num_replicas=replicas,
     )
     try:
         await js.stream_info(STREAM)

@@ -117,7 +117,9 @@ class SmtpMailer:
                 self._smtp = None
 
 
-async def _ask(smtp: aiosmtplib.SMTP, refused: type[aiosmtplib.SMTPResponseException], *words: str) -> None:
+async def _ask(
+    smtp: aiosmtplib.SMTP, refused: type[aiosmtplib.SMTPSenderRefused | aiosmtplib.SMTPRecipientRefused], *words: str
+) -> None:
     """Begin a mail. The library's own way takes an address apart four times a mail, which was most of the work."""
     answer = await smtp.execute_command(*(word.encode("ascii") for word in words))
     if answer.code not in {_DONE, _FORWARDED}:

@@ -65,6 +65,7 @@ def programs(watchword: Watchword, nats_url: str, smtp_url: str, folder: Path) -
         "NATS_URL": nats_url,
         "SMTP_URL": smtp_url,
         "DATA_DIR": str(settings.data_dir),
+        "LEDGER_DIR": str(folder / "ledger"),
         "PORT": str(settings.port),
     }
     running = Programs(watchword, {**os.environ, **ours}, folder / "programs.log")

@@ -1,0 +1,98 @@
+"""More programs than one of a kind: one works and another takes its place, or several share the work."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from api.bootstrap import Watchword, projector
+from domain.facts import Enabled, Locked, MailSent
+from projections.rebuilding import verify
+from projections.runner import VIEWS
+from tests.delivery.steps import Post, append, in_the_log, serving, until
+from tests.delivery.test_processes import programs, published
+
+_NOWHERE = "smtp://127.0.0.1:9"
+
+
+def _folded(watchword: Watchword) -> bool:
+    follower, end = projector(watchword), watchword.store.last_position()
+    try:
+        return all(follower.position(name) >= end for name in VIEWS)
+    finally:
+        follower.close()
+
+
+def _relayed(watchword: Watchword) -> bool:
+    return watchword.relay_position.get() == watchword.store.last_position()
+
+
+def _holders(watchword: Watchword) -> list[int]:
+    """Return the sessions of this database that hold a lease."""
+    query = (
+        "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND mode = 'ExclusiveLock'"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    return [row["pid"] for row in watchword.database.all(query)]
+
+
+def _work(watchword: Watchword, done: Callable[[Watchword], bool]) -> None:
+    for _ in range(3):
+        append(watchword, "user_mfa:dist-owner", Enabled())
+        until(lambda: done(watchword))
+
+
+@pytest.mark.parametrize(("command", "done"), [("projector", _folded), ("relay", _relayed)])
+def test_when_the_one_at_work_is_killed_the_one_that_stands_by_takes_over(
+    watchword: Watchword, nats_url: str, tmp_path: Path, command: str, done: Callable[[Watchword], bool]
+) -> None:
+    with programs(watchword, nats_url, _NOWHERE, tmp_path) as running:
+        first = running.start(command)
+        _work(watchword, done)
+        second = running.start(command)
+        time.sleep(1.5)
+        (holder,) = _holders(watchword)
+        _work(watchword, done)
+        assert _holders(watchword) == [holder], "the second one only stands by"
+        running.kill(first)
+        _work(watchword, done)
+        assert _holders(watchword) != [holder]
+        second.terminate()
+        assert second.wait(15) == 0, running.log.read_text()
+    if command == "projector":
+        url, read = watchword.settings.need("database_url"), watchword.store.read
+        assert all(verify(url, read, name).equal for name in VIEWS)
+    else:
+        assert asyncio.run(published(watchword, nats_url)) == in_the_log(watchword)
+
+
+def test_one_whose_session_with_the_database_is_ended_gives_its_place_up(
+    watchword: Watchword, nats_url: str, tmp_path: Path
+) -> None:
+    with programs(watchword, nats_url, _NOWHERE, tmp_path) as running:
+        first = running.start("projector")
+        _work(watchword, _folded)
+        (holder,) = _holders(watchword)
+        watchword.database.one("SELECT pg_terminate_backend(%s)", (holder,))
+        assert first.wait(15) is not None
+        running.start("projector")
+        _work(watchword, _folded)
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_several_workers_share_the_messages_and_each_mail_is_sent_once(
+    watchword: Watchword, nats_url: str, tmp_path: Path, workers: int
+) -> None:
+    with serving(Post()) as post, programs(watchword, nats_url, post.url, tmp_path) as running:
+        for _ in range(workers):
+            running.start("worker")
+        running.start("relay")
+        for _ in range(60):
+            append(watchword, "user_mfa:dist-owner", Locked(until=None))
+        query = "SELECT count(*) AS sent FROM mail_queue WHERE state = 'sent'"
+        until(lambda: watchword.database.one(query) == {"sent": 60}, 60)
+        assert all(each.poll() is None for each in running.started)
+    assert len(post.taken) == len({mail["Message-ID"] for mail in post.mails}) == 60
+    assert sum(isinstance(each.fact, MailSent) for each in watchword.store.read(0, 10_000)) == 60
