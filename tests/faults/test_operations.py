@@ -11,7 +11,7 @@ from api import bootstrap
 from api.embedded.ground import _programs
 from api.embedded.ports import LOOPBACK
 from handlers.ledger_check import LedgerCheck
-from projections import runner
+from projections import rebuilding
 from tests.faults.checks import whole_log
 from tests.faults.deployment import quiet
 from tests.faults.report import LONG
@@ -25,7 +25,7 @@ def test_views_are_rebuilt_while_people_work(stage: Stage) -> None:
     with stage.under_load("live rebuild") as running:
         for _ in range(running.rounds):
             for name in runner.VIEWS:
-                runner.rebuild(w.settings.need("database_url"), w.store.read, name)
+                rebuilding.rebuild(w.settings.need("database_url"), w.store.read, name)
         running.recovered()
 
 
@@ -100,7 +100,7 @@ def test_a_backup_that_was_taken_under_load_is_restored_whole(stage: Stage) -> N
             pass
         projector.close()
         for name in runner.VIEWS:
-            assert runner.verify(url, restored.store.read, name).equal, name
+            assert rebuilding.verify(url, restored.store.read, name).equal, name
     finally:
         restored.close()
 
