@@ -11,7 +11,7 @@ from api import bootstrap
 from api.embedded.ground import _programs
 from api.embedded.ports import LOOPBACK
 from handlers.ledger_check import LedgerCheck
-from projections import rebuilding
+from projections import rebuilding, runner
 from tests.faults.checks import whole_log
 from tests.faults.deployment import quiet
 from tests.faults.report import LONG
