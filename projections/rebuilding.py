@@ -1,7 +1,8 @@
 """A view folded anew beside the live one: to compare them, or to put it in the live one's place."""
 
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import psycopg
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
-from projections.runner import LOCK, PAGE, ROWS, TRACKED, VIEWS, Read, View
+from projections.runner import LOCK, PAGE, POLL_SECONDS, RETRY_SECONDS, ROWS, TRACKED, VIEWS, Read, View, pages
 from projections.tables import much_at_once
 
 Progress = Callable[[int], None]
@@ -95,16 +96,31 @@ def _shadow(connection: Connection[Any], view: View) -> None:
 
 
 def _fold(connection: Connection[Any], view: View, read: Read, after: int, until: int, progress: Progress) -> None:
+    """Fold what the live view has folded already: all of it is there, even if this process cannot read it yet."""
+    gives_up = time.monotonic() + RETRY_SECONDS
     while after < until:
-        fold = view.Fold(connection)
-        with much_at_once():
-            while after < until and len(fold) <= ROWS:
-                page = [envelope for envelope in read(after, PAGE) if envelope.position <= until]
-                fold.add(page)
-                after = page[-1].position if page else until
-                progress(after)
-            with connection.transaction():
-                fold.write()
+        before, after = after, _fold_some(connection, view, read, after, until, progress)
+        if after > before:
+            gives_up = time.monotonic() + RETRY_SECONDS
+        elif time.monotonic() > gives_up:
+            raise TimeoutError(f"{view.NAME} stands at position {until}, and the log ends at {after}")
+        else:
+            time.sleep(POLL_SECONDS)
+
+
+def _fold_some(connection: Connection[Any], view: View, read: Read, after: int, until: int, progress: Progress) -> int:
+    """Fold as much as is written at once, and return up to where that was."""
+    fold = view.Fold(connection)
+    with much_at_once(), closing(pages(read, read(after, PAGE))) as coming:
+        for page in coming:
+            fold.add(page if page[-1].position <= until else [each for each in page if each.position <= until])
+            after = min(page[-1].position, until)
+            progress(after)
+            if after == until or len(fold) >= ROWS:
+                break
+        with connection.transaction():
+            fold.write()
+    return after
 
 
 def _put(connection: Connection[Any], table: str, key: tuple[str, ...]) -> None:

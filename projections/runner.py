@@ -4,8 +4,9 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from typing import Any, Protocol
 
@@ -71,6 +72,18 @@ VIEWS: dict[str, Any] = {
 """Every view by its lasting name."""
 
 
+def pages(read: Read, page: Sequence[Envelope], most: int = MOST) -> Generator[Sequence[Envelope], None, None]:
+    """Return this page and those that follow, so many facts at most; each is read while the one before is taken in."""
+    taken = len(page)
+    with ThreadPoolExecutor(1, "reader") as reader:
+        while page:
+            more = len(page) == PAGE and taken < most
+            coming = reader.submit(read, page[-1].position, min(PAGE, most - taken)) if more else None
+            yield page
+            page = coming.result() if coming else []
+            taken += len(page)
+
+
 def _few(folds: dict[str, Fold]) -> bool:
     return sum(map(len, folds.values())) <= FEW
 
@@ -129,14 +142,14 @@ class Projector:
         with self._alone(names, after) as free:
             folds = {name: VIEWS[name].Fold(self._connection) for name in free}
             taken, ends = 0, time.monotonic() + BATCH_SECONDS
-            while page and folds:
-                after, taken = page[-1].position, taken + len(page)
-                folds = {
-                    name: fold for name, fold in folds.items() if self._tried(name, taken, partial(fold.add, page))
-                }
-                full = len(page) < PAGE or taken >= limit or time.monotonic() > ends
-                full = full or any(len(fold) > ROWS for fold in folds.values())
-                page = [] if full else self._read(after, min(PAGE, limit - taken))
+            with closing(pages(self._read, page, limit)) as coming:
+                for each in coming:
+                    after, taken = each[-1].position, taken + len(each)
+                    work = {name: partial(fold.add, each) for name, fold in folds.items()}
+                    folds = {name: folds[name] for name in work if self._tried(name, taken, work[name])}
+                    most = max(map(len, folds.values()), default=ROWS)
+                    if most >= ROWS or time.monotonic() > ends:
+                        break
             self._write_each(folds, after, taken)
         return taken * len(free)
 
