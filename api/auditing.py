@@ -36,7 +36,7 @@ class AuditEntry(BaseModel):
 
 def entries(watchword: Watchword, wanted: audit_trail.Filter) -> list[AuditEntry]:
     """Return the wanted entries, newest first."""
-    with watchword.database.connection() as connection:
+    with watchword.views.connection() as connection:
         rows = audit_trail.page(connection, wanted)
     envelopes = {each.position: each for each in watchword.store.at([row["position"] for row in rows])}
     names = _names(watchword, rows, list(envelopes.values()))

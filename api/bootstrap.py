@@ -44,6 +44,8 @@ class Watchword:
 
     settings: Settings
     database: Database
+    views: Database
+    """Where the rows of views are read that a page or an answer shows: the database, or a replica of it."""
     store: PostgresEventStore
     sockets: Sockets
     queue: PostgresMailQueue
@@ -63,6 +65,7 @@ class Watchword:
         """Let the connections go."""
         self.store.close()
         self.database.close()
+        self.views.close()
 
 
 def ensure_kek(path: Path) -> None:
@@ -97,6 +100,7 @@ def build(settings: Settings, *, clock: Clock | None = None, pool_size: int = 8)
     return Watchword(
         settings=settings,
         database=database,
+        views=Database(settings.read_database_url, pool_size=pool_size) if settings.read_database_url else database,
         store=store,
         sockets=sockets,
         queue=PostgresMailQueue(database),

@@ -65,7 +65,7 @@ class Asked:
 
     def wait(self, min_position: int | None, *views: str, seconds: float | None = None) -> tuple[int, int]:
         """Wait until the views have come to a position; return how far they have come, and how old that is in ms."""
-        database = self.watchword.database
+        database = self.watchword.views
         if min_position and min_position > self.s.store.last_position():
             raise ViewBehind
         for view in views if min_position else ():

@@ -57,7 +57,7 @@ def listed(wanted: Wanted, min_position: int | None, asked: Asked) -> Listed:
         as_of=wanted.moment.position if wanted.moment else None,
     )
     position, lag = asked.wait(min_position, *views)
-    with asked.watchword.database.connection() as connection:
+    with asked.watchword.views.connection() as connection:
         rows = user_status.page(connection, chosen)
     more = len(rows) > wanted.limit
     following = _cursor(rows[wanted.limit - 1], about, asked) if more else None

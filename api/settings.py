@@ -23,6 +23,8 @@ class Settings:
     database_url: str | None
     admin_database_url: str | None
     """The owner of the database, for migrations alone; unset, the same as ``database_url``."""
+    read_database_url: str | None
+    """A streaming replica that answers what people look at; unset, the database itself does."""
     nats_url: str | None
     """One address, or those of a cluster, separated by commas."""
     nats_replicas: int
@@ -84,6 +86,7 @@ def read(environ: Mapping[str, str] = os.environ, *, ask_running: bool = True) -
         data_dir=data_dir,
         database_url=_text(environ, "DATABASE_URL") or running.get("database_url"),
         admin_database_url=_text(environ, "ADMIN_DATABASE_URL") or _owner(environ, running),
+        read_database_url=_text(environ, "READ_DATABASE_URL"),
         nats_url=_text(environ, "NATS_URL") or running.get("nats_url"),
         nats_replicas=_number(environ, "NATS_REPLICAS", 1, least=1, most=5),
         smtp_url=_text(environ, "SMTP_URL") or running.get("smtp_url"),

@@ -47,7 +47,7 @@ def dashboard(asked: Annotated[Asked, Depends(Admit(SIGNED_IN))]) -> Response:
     catch_up(asked, *VIEWS, status_history.NAME)
     position, lag = asked.wait(None, *VIEWS, status_history.NAME)
     today = asked.caller.at.date()
-    with asked.watchword.database.connection() as connection:
+    with asked.watchword.views.connection() as connection:
         days = status_history.adoption_of(connection, account.partner_id, today)
         sums = _sums(days, partner_policy.of_partner(connection, account.partner_id) or {})
         late = [

@@ -73,7 +73,7 @@ def _show(asked: Asked, wrong: Wrong | None = None, asks_about: str = "") -> Res
     wanted = _wanted(asked, partner_id)
     catch_up(asked, *VIEWS, "mail_state", status_history.NAME)
     found = listed(wanted, None, asked)
-    with asked.watchword.database.connection() as connection:
+    with asked.watchword.views.connection() as connection:
         organizations = user_status.organizations(connection, partner_id, ORGANIZATIONS_IN_A_MENU + 1)
         at = wanted.moment.position if wanted.moment else found.position
         demands = status_history.policy_at(connection, partner_id, at)

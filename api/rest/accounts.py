@@ -46,7 +46,7 @@ def read_mfa(
     moment = moment_of(as_of, asked)
     position, lag = asked.wait(min_position or asked.s.store.last_position(), status_history.NAME)
     at = moment.position if moment else position
-    with asked.watchword.database.connection() as connection:
+    with asked.watchword.views.connection() as connection:
         found = status_history.status_at(connection, account.partner_id, account_id, at) if account else None
         demands = status_history.policy_at(connection, account.partner_id, at) if account else None
         if account is None or found is None or demands is None:

@@ -39,7 +39,7 @@ def read_policy(
     policy.allowed(partner_id, Action.SEE_POLICY, asked.caller, asked.s)
     moment = moment_of(as_of, asked)
     position, lag = asked.wait(min_position, status_history.NAME if moment else partner_policy.NAME)
-    with asked.watchword.database.connection() as connection:
+    with asked.watchword.views.connection() as connection:
         if moment:
             found = status_history.policy_at(connection, partner_id, moment.position)
         else:
@@ -136,7 +136,7 @@ def read_summary(
     moment = moment_of(as_of, asked)
     position, lag = asked.wait(min_position, *VIEWS, status_history.NAME)
     at = moment.position if moment else None
-    with asked.watchword.database.connection() as connection:
+    with asked.watchword.views.connection() as connection:
         rows = status_history.sums(connection, partner_id, at)
         demands = status_history.policy_at(connection, partner_id, position if at is None else at) or {}
         days = status_history.adoption_of(connection, partner_id, moment.day_before(asked) if moment else None)
