@@ -37,6 +37,7 @@ def test_pol_02_where_it_is_enforced_nobody_switches_it_off(site: Site) -> None:
 PEOPLE, ROUNDS = 20, 10
 
 
+@pytest.mark.timeout(400)
 def test_pol_02_in_two_hundred_races_of_enforcing_and_switching_off_each_has_one_order(site: Site) -> None:
     """Whoever switched off did so before it was enforced: the log shows no switching-off behind the enforcement."""
     partner = site.partner("owner", *(f"support{n}" for n in range(PEOPLE)))
