@@ -207,7 +207,7 @@ def _programs(folder: Path, environ: dict[str, str], ports: tuple[int, ...]) -> 
         words = ["-m", "tests.attacks.web_process", str(folder / "clock"), str(os.getpid())]
         found[f"web-{number}"] = Program(f"web-{number}", words, {**environ, "PORT": str(port)}, log)
     for name in ("relay", "projector", "worker"):
-        found[name] = Program(name, ["-m", "api.cli", name], environ, log)
+        found[name] = Program(name, ["-m", "tests.faults.program", str(folder / "clock"), name], environ, log)
     return found
 
 

@@ -25,7 +25,7 @@ class Scenario:
     deployment: Deployment
     load: Load
     row: Row
-    rounds: int = 8 if LONG else 1
+    rounds: int = 3 if LONG else 1
     begun: float = field(default_factory=time.monotonic)
 
     def go_on(self, seconds: float = WARM_SECONDS) -> None:

@@ -14,7 +14,7 @@ from tests.faults.report import LONG
 from tests.faults.scenario import Stage
 
 pytestmark = pytest.mark.timeout(400)
-DOWN_SECONDS = 10 if LONG else 1.5
+DOWN_SECONDS = 5 if LONG else 1.5
 
 
 def test_a_killed_broker_loses_nothing(stage: Stage) -> None:

@@ -11,7 +11,7 @@ from tests.faults.report import LONG
 from tests.faults.scenario import Stage
 
 pytestmark = pytest.mark.timeout(400)
-AWAY_SECONDS = 10 if LONG else 1.5
+AWAY_SECONDS = 5 if LONG else 1.5
 
 
 @pytest.mark.parametrize("how", ["refuse", "half-open", "slow", "cut"])

@@ -6,14 +6,15 @@ from tests.faults.report import LONG
 from tests.faults.scenario import Scenario, Stage
 
 pytestmark = pytest.mark.timeout(400)
-MAILS = 100 if LONG else 6
+MAILS = 20 if LONG else 2
+"""The first so many meet the fault."""
 
 
 def test_a_slow_mail_server_holds_nobody_up(stage: Stage) -> None:
     with stage.under_load("SMTP: slow") as running:
         stage.deployment.inbox.delay = 0.5
         try:
-            running.go_on(20 if LONG else 3)
+            running.go_on(10 if LONG else 3)
         finally:
             stage.deployment.inbox.delay = 0
         running.recovered()
@@ -30,7 +31,7 @@ def test_a_mail_server_that_puts_off_or_breaks_off_gets_each_mail_in_the_end(
     with stage.under_load(f"SMTP: {how}") as running:
         inbox.answers += [answer] * MAILS
         _owe_mails(stage, running)
-        running.go_on(20 if LONG else 2)
+        running.go_on(10 if LONG else 2)
         inbox.answers.clear()
         running.recovered()
         if answer.startswith("5"):
@@ -57,6 +58,6 @@ def test_a_way_to_the_mail_server_that_breaks_loses_no_mail(stage: Stage, how: s
             way.mode = "refuse"
         else:
             way.mode = "half-open"
-        running.go_on(20 if LONG else 2)
+        running.go_on(10 if LONG else 2)
         way.pass_all()
         running.recovered()

@@ -7,10 +7,10 @@ from threading import Barrier
 import httpx
 import pytest
 
-from tests.delivery.steps import until
 from tests.directory import PASSWORD, address
 from tests.faults.checker import EFFECTS
 from tests.faults.checks import whole_log
+from tests.faults.deployment import quiet
 from tests.faults.history import Operation
 from tests.faults.load import Lost, User
 from tests.faults.people import account_of
@@ -122,10 +122,17 @@ def _mailed_link(stage: Stage, first: User) -> tuple[str, str]:
     inbox, to = stage.deployment.inbox, address(first.account)
     before = inbox.link(to, "reset_requested")
     assert first.ask("ask_reset", "POST", "/me/mfa/reset", {"password": PASSWORD}).is_success
-    until(lambda: inbox.link(to, "reset_requested") != before)
+    quiet(lambda: inbox.link(to, "reset_requested") != before, 60, lambda: _words(stage, first))
     link = inbox.link(to, "reset_requested")
     assert link is not None
     return link
+
+
+def _words(stage: Stage, first: User) -> str:
+    facts = [
+        f"{each.position} {each.fact.TOPIC}" for each in whole_log(stage.deployment) if first.account in each.stream
+    ]
+    return f"no mail: {facts[-8:]}, {stage.deployment.backlog()}, {first.history.operations[-1]}"
 
 
 def test_guesses_are_counted_exactly_while_a_web_process_dies(stage: Stage) -> None:
