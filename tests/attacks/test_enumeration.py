@@ -65,7 +65,7 @@ def alike(answer: httpx.Response, *own: str) -> tuple[object, ...]:
     text = answer.text
     for word in filter(None, own):
         text = text.replace(html.escape(word), "OWN").replace(quote(word), "OWN")
-    text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.+]+", "TIME", text)
+    text = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d[\d:.+]+", "TIME", text)
     return answer.status_code, text, answer.headers.get("location"), *sorted(answer.headers.keys())
 
 
