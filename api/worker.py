@@ -20,7 +20,8 @@ _TIDY_SECONDS = 600
 _CONNECTIONS = 4
 """To the mail server: so many mails are on their way at once."""
 _BATCH = 64
-"""Messages that are reacted to at once."""
+"""Messages that are reacted to at once. Each is fetched alone: nats-py ends an idle fetch of several by a TimeoutError that is
+not its own, and FastStream then restarts its task, and keeps the old one, every second."""
 _LOST = 75
 """Exit status for "begin again": the supervisor, or the container's restart policy, starts the worker anew."""
 
@@ -51,8 +52,8 @@ def create_worker(watchword: Watchword) -> FastStream:
         "watchword.>",
         durable=NOTIFIER,
         stream=JStream(STREAM, declare=False),
-        pull_sub=PullSub(batch_size=_BATCH, timeout=1),
-        max_workers=1,
+        pull_sub=PullSub(batch_size=1, timeout=1),
+        max_workers=_BATCH,
         no_reply=True,
         decoder=_as_it_came,
     )
