@@ -36,12 +36,11 @@ class Relay:
         self._positions = positions
         self.position: int | None = None
         """The last position in the stream; None: the stream has to be asked."""
-        self._kept: int | None = None
         self._keeping: asyncio.Future[None] | None = None
 
     async def start(self, now: datetime) -> None:
         """Find where to go on: after the stream's last message; in a lost stream, from the start of the time it keeps."""
-        self._kept = tracked = await asyncio.to_thread(self._positions.get)
+        tracked = await asyncio.to_thread(self._positions.get)
         found = await self._broker.last_position()
         if found is None:
             self.position = tracked
@@ -73,14 +72,13 @@ class Relay:
                 return
             keeping, self._keeping = self._keeping, None
             await keeping
-        if position != self._kept:
-            self._keeping = asyncio.ensure_future(asyncio.to_thread(self._keep, position))
-            if wait:
-                await self._keeping
+        self._keeping = asyncio.ensure_future(asyncio.to_thread(self._keep, position))
+        if wait:
+            await self._keeping
 
     def _keep(self, position: int) -> None:
-        self._positions.set(position)
-        self._kept = position
+        if self._positions.get() != position:  # looked up each time: another relay may have noted an older one last
+            self._positions.set(position)
 
     async def follow(self, wait: Callable[[], Awaitable[None]], now: Callable[[], datetime]) -> None:
         """Publish for ever; ``wait`` returns when there may be more. What does not answer is asked again."""
