@@ -62,6 +62,8 @@ class Stage:
     users: list[User]
     prober: Prober
     memory: dict[str, int] = field(default_factory=dict)
+    duplicates: tuple[int, int] = (0, 0)
+    """Mails and messages that came twice before this scenario: the checker counts from the first fact on."""
 
     @contextmanager
     def under_load(self, name: str, users: int = 50) -> Iterator[Scenario]:
@@ -93,7 +95,9 @@ class Stage:
         row.acknowledged, row.refused = history.count("acknowledged"), history.count("refused")
         row.unknown = history.count("unknown") + history.count("started")
         row.lost, row.phantom = found.lost, found.phantom
-        row.duplicate_mails, row.duplicate_messages = found.duplicate_mails, found.duplicate_messages
+        row.duplicate_mails = found.duplicate_mails - self.duplicates[0]
+        row.duplicate_messages = found.duplicate_messages - self.duplicates[1]
+        self.duplicates = (found.duplicate_mails, found.duplicate_messages)
         row.keep()
         print(row)
         self.deployment.broken = bool(found.wrong)
