@@ -1,5 +1,6 @@
 """What every log keeps: one contract over the log in memory and the one in PostgreSQL."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -7,7 +8,7 @@ from functools import partial
 import pytest
 
 from domain.facts import Enabled, Locked
-from domain.kernel import Envelope
+from domain.kernel import Envelope, Fact
 from handlers.ports import Change, Conflict, Known, MessageProcessed, Origin
 from tests.contract.plugs import (
     NOON,
@@ -146,6 +147,21 @@ def test_what_a_decision_stands_on_does_not_change_while_it_is_stored(plug: Plug
         assert enforced
         order = [stream.partition(":")[0] for _, stream, _ in read_all(plug.store, 100)[-1 - switched :]]
         assert order == (["user_mfa", "partner_policy"] if switched else ["partner_policy"])
+
+
+def test_what_a_stream_led_to_depends_on_the_fold_and_its_beginning_alone(plug: Plug) -> None:
+    """Whatever was loaded before, and by whichever fold of the same words."""
+
+    def adding(step: int) -> Callable[[int, Fact], int]:
+        return lambda total, _: total + step
+
+    store, nine = plug.store, (*NOTHING, 9)
+    store.append(change(ONE, 0, 1, 2), origin=origin())
+    assert store.load(ONE, collect, NOTHING) == ((1, 2), 2)
+    assert store.load(ONE, collect, nine) == ((9, 1, 2), 2)
+    assert [store.load(ONE, adding(step), 0) for step in (1, 10, 1)] == [(2, 2), (20, 2), (2, 2)]
+    store.append(change(ONE, 2, 3), origin=origin())
+    assert [store.load(ONE, collect, begun) for begun in (NOTHING, nine)] == [((1, 2, 3), 3), ((9, 1, 2, 3), 3)]
 
 
 def test_a_row_that_is_rejected_takes_the_facts_back(plug: Plug) -> None:

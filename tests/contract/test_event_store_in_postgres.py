@@ -175,6 +175,15 @@ def test_a_reader_beside_four_writers_sees_every_position_once_and_in_order(
     assert rising([position for position, _ in seen])
 
 
+def test_followers_are_woken_once_facts_can_be_read(postgres: PostgresEventStore, database: Database) -> None:
+    with psycopg.connect(database.app_url, autocommit=True) as listener:
+        listener.execute("LISTEN stored_events")
+        for number in range(2):
+            position = postgres.append(change(ONE, number, number), origin=origin())
+            assert list(listener.notifies(timeout=20, stop_after=1))
+            assert [each.position for each in postgres.read(position - 1, 10)] == [position]
+
+
 def test_an_older_shape_of_a_fact_is_read_as_the_newest(
     postgres: PostgresEventStore, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
