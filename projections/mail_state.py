@@ -18,37 +18,30 @@ _COLUMNS = (
 _ABOUT = (f.MailOwed, f.MailSent, f.MailGivenUp, f.MailRequeued)
 
 
-class Fold:
+class Fold(Rows):
     """The rows of the mails that some facts touch."""
 
     def __init__(self, connection: Connection[Any]) -> None:
-        self._rows = Rows(connection, NAME, _COLUMNS)
-
-    def __len__(self) -> int:
-        return len(self._rows)
+        super().__init__(connection, NAME, _COLUMNS)
 
     def add(self, envelopes: Iterable[Envelope]) -> None:
         """Take in what happened next."""
         happened = [each for each in envelopes if type(each.fact) in _ABOUT]
-        self._rows.know(each.subject_id for each in happened)
+        self.know(each.subject_id for each in happened)
         for each in happened:
             fact = each.fact
             settled = {"settled_at": each.at, "position": each.position}
             match fact:
                 case f.MailOwed():
-                    self._rows.add(_owed(each, fact))
+                    self.put(_owed(each, fact))
                 case f.MailSent():
-                    self._rows.change(each.subject_id, {"state": "sent", "tries": fact.tries, "error": "", **settled})
+                    self.change(each.subject_id, {"state": "sent", "tries": fact.tries, "error": "", **settled})
                 case f.MailGivenUp():
                     tried = {"tries": fact.tries, "error": fact.error}
-                    self._rows.change(each.subject_id, {"state": "given_up", **tried, **settled})
+                    self.change(each.subject_id, {"state": "given_up", **tried, **settled})
                 case f.MailRequeued():
                     anew = {"state": "owed", "tries": 0, "error": "", **settled, "settled_at": None}
-                    self._rows.change(each.subject_id, anew)
-
-    def write(self) -> None:
-        """Bring the table to where the facts have led."""
-        self._rows.write()
+                    self.change(each.subject_id, anew)
 
 
 def _owed(envelope: Envelope, fact: f.MailOwed) -> dict[str, object]:

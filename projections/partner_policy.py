@@ -29,29 +29,22 @@ ABOUT = (f.PartnerRegistered, f.Enforced, f.EnforcementLifted, f.EveryoneSignedO
 """The facts that the policy follows from."""
 
 
-class Fold:
+class Fold(Rows):
     """The rows of the partners that some facts touch."""
 
     def __init__(self, connection: Connection[Any]) -> None:
-        self._rows = Rows(connection, NAME, _COLUMNS)
-
-    def __len__(self) -> int:
-        return len(self._rows)
+        super().__init__(connection, NAME, _COLUMNS)
 
     def add(self, envelopes: Iterable[Envelope]) -> None:
         """Take in what happened next."""
         happened = [each for each in envelopes if type(each.fact) in ABOUT]
-        self._rows.know(each.subject_id for each in happened)
+        self.know(each.subject_id for each in happened)
         for each in happened:
             if isinstance(each.fact, f.PartnerRegistered):
-                self._rows.add({"partner_id": each.subject_id, **FIRST, "position": each.position})
-            elif row := self._rows.get(each.subject_id):
+                self.put({"partner_id": each.subject_id, **FIRST, "position": each.position})
+            elif row := self.get(each.subject_id):
                 changed = {**changes(each, row["version"]), "position": each.position}
-                self._rows.change(each.subject_id, changed)
-
-    def write(self) -> None:
-        """Bring the table to where the facts have led."""
-        self._rows.write()
+                self.change(each.subject_id, changed)
 
 
 def changes(envelope: Envelope, version: int) -> dict[str, object]:

@@ -26,7 +26,10 @@ def much_at_once() -> Iterator[None]:
 
 
 class Rows:
-    """Rows of one table by their key, which is the first column. The last one is the position that they stand at."""
+    """Rows of one table by their key, which is the first column. The last one is the position that they stand at.
+
+    A view of one table is such rows, and says which facts change them.
+    """
 
     def __init__(self, connection: Connection[Any], table: str, columns: Sequence[str]) -> None:
         self._connection, self._table, self._columns = connection, table, columns
@@ -47,7 +50,7 @@ class Rows:
         """Return a row as it stands now."""
         return self._known.get(key)
 
-    def add(self, row: Row) -> None:
+    def put(self, row: Row) -> None:
         """Add a row that was not there; it is written as it stands at the end."""
         key = row[self._key]
         if key in self._new:
@@ -63,7 +66,7 @@ class Rows:
                 self._changed[key] = row
 
     def write(self) -> None:
-        """Write what is new and what has changed."""
+        """Bring the table to where the facts have led: write what is new and what has changed."""
         for rows, write in ((self._new, insert), (self._changed, update)):
             if rows:
                 values = [[row[name] for name in self._columns] for row in rows.values()]

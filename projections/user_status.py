@@ -21,29 +21,22 @@ _NO_LOCK_ENDS = datetime.fromisoformat("9999-01-01T00:00:00+00:00")
 """Stands in the row of an authenticator that only a reset helps."""
 
 
-class Fold:
+class Fold(Rows):
     """The rows of the accounts that some facts touch."""
 
     def __init__(self, connection: Connection[Any]) -> None:
-        self._rows = Rows(connection, NAME, _COLUMNS)
-
-    def __len__(self) -> int:
-        return len(self._rows)
+        super().__init__(connection, NAME, _COLUMNS)
 
     def add(self, envelopes: Iterable[Envelope]) -> None:
         """Take in what happened next."""
         happened = [(each.subject_id, each, changed) for each in envelopes if (changed := changes(each.fact, each.at))]
-        self._rows.know(account for account, _, _ in happened)
+        self.know(account for account, _, _ in happened)
         for account, each, changed in happened:
             changed["position"] = each.position
             if type(each.fact) is f.AccountRegistered:
-                self._rows.add({"account_id": account, **changed})
+                self.put({"account_id": account, **changed})
             else:
-                self._rows.change(account, changed)
-
-    def write(self) -> None:
-        """Bring the table to where the facts have led."""
-        self._rows.write()
+                self.change(account, changed)
 
 
 def changes(fact: object, at: datetime) -> dict[str, object]:
