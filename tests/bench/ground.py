@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -20,7 +21,7 @@ from api.cli.importing import take_file
 from api.embedded.nats import EmbeddedNats
 from api.embedded.ports import free_port
 from api.embedded.postgres import EmbeddedPostgres
-from api.settings import read
+from api.settings import Settings, read
 from domain.kernel import Fact
 from handlers.ports import Change, Origin
 from tests.directory import write_directory
@@ -63,16 +64,9 @@ def append(watchword: Watchword, changes: Sequence[tuple[str, Sequence[Fact]]], 
 @contextmanager
 def program(watchword: Watchword, *commands: str, smtp_url: str = "smtp://127.0.0.1:9") -> Iterator[None]:
     """Run our commands beside the bench."""
-    settings = watchword.settings
-    ours = {
-        "DATABASE_URL": settings.need("database_url"),
-        "NATS_URL": settings.need("nats_url"),
-        "SMTP_URL": smtp_url,
-        "DATA_DIR": str(settings.data_dir),
-        "PORT": str(settings.port),
-    }
+    environ = _environ(replace(watchword.settings, smtp_url=smtp_url))
     words = [[sys.executable, "-m", "api.cli", command] for command in commands]
-    running = [subprocess.Popen(each, cwd=_ROOT, env={**os.environ, **ours}) for each in words]
+    running = [subprocess.Popen(each, cwd=_ROOT, env=environ) for each in words]
     try:
         yield
     finally:
@@ -80,6 +74,36 @@ def program(watchword: Watchword, *commands: str, smtp_url: str = "smtp://127.0.
             each.terminate()
         for each in running:
             each.wait(20)
+
+
+@contextmanager
+def serving(settings: Settings, *module: str, processes: int = 1) -> Iterator[None]:
+    """Serve the portal, or another web application, at the port of the settings, until it answers and then as long as asked."""
+    environ = _environ(settings) | {"WEB_PROCESSES": str(processes)}
+    words = [sys.executable, "-m", *(module or ("api.cli", "web"))]
+    process = subprocess.Popen(words, cwd=_ROOT, env=environ, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(300):
+            try:
+                httpx.get(f"http://127.0.0.1:{settings.port}/readyz")
+                break
+            except httpx.TransportError:
+                time.sleep(0.1)
+        yield
+    finally:
+        process.terminate()
+        process.wait(15)
+
+
+def _environ(settings: Settings) -> dict[str, str]:
+    return {
+        **os.environ,
+        "DATABASE_URL": settings.need("database_url"),
+        "NATS_URL": settings.nats_url or "nats://127.0.0.1:9",
+        "SMTP_URL": settings.smtp_url or "smtp://127.0.0.1:9",
+        "DATA_DIR": str(settings.data_dir),
+        "PORT": str(settings.port),
+    }
 
 
 @dataclass

@@ -2,14 +2,10 @@
 
 import gzip
 import json
-import os
 import re
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +20,7 @@ from api.embedded.postgres import EmbeddedPostgres
 from api.frame.files import HERE
 from api.settings import Settings, read
 from projections import status_history, user_status
+from tests.bench.ground import serving
 
 PASSWORD = "correct horse battery staple"
 OWNER = "owner@mail.example"
@@ -87,7 +84,7 @@ def measure(folder: Path, users: int) -> list[Answered]:
         )
         settings = replace(settings, admin_database_url=postgres.owner_url)
         _prepare(settings, folder, users)
-        with _served(settings), psycopg.connect(postgres.app_url, autocommit=True, row_factory=dict_row) as connection:
+        with serving(settings), psycopg.connect(postgres.app_url, autocommit=True, row_factory=dict_row) as connection:
             return _asked(settings, connection)
     finally:
         postgres.stop()
@@ -111,31 +108,6 @@ def _prepare(settings: Settings, folder: Path, users: int) -> None:
         for statement in FILL:
             connection.execute(statement, {"users": users})
         connection.execute("VACUUM ANALYZE")
-
-
-@contextmanager
-def _served(settings: Settings) -> Iterator[None]:
-    environ = {
-        **os.environ,
-        "DATABASE_URL": settings.need("database_url"),
-        "NATS_URL": "nats://127.0.0.1:9",
-        "SMTP_URL": "smtp://127.0.0.1:9",
-        "DATA_DIR": str(settings.data_dir),
-        "PORT": str(settings.port),
-        "WEB_PROCESSES": "1",
-    }
-    process = subprocess.Popen([sys.executable, "-m", "api.cli", "web"], env=environ)
-    try:
-        for _ in range(300):
-            try:
-                httpx.get(f"{settings.public_url}/healthz")
-                break
-            except httpx.TransportError:
-                time.sleep(0.1)
-        yield
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 def _signed_in(settings: Settings) -> httpx.Client:

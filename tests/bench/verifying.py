@@ -3,10 +3,7 @@
 import asyncio
 import base64
 import json
-import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-import httpx
 import psycopg
 
 from api import bootstrap
@@ -22,7 +18,7 @@ from api.cli.importing import take_file
 from api.doors import csrf_token
 from api.embedded.ports import free_port
 from api.embedded.postgres import EmbeddedPostgres
-from api.settings import Settings, read
+from api.settings import read
 from domain.facts import Purpose, SetupStarted, Verified
 from domain.totp import shared_secret
 from handlers.ports import Change, Origin, Session, SessionOpened
@@ -30,6 +26,7 @@ from handlers.sessions import State, token_hash
 from tests.bench import floor_app
 from tests.bench.directory import lines
 from tests.bench.figures import Figure
+from tests.bench.ground import serving
 from tests.phone import by_the_rfc
 
 PROCESSES = 2
@@ -143,15 +140,15 @@ class Ground:
     @contextmanager
     def serving(self) -> Iterator[None]:
         """Run `watchword web` with two processes."""
-        with _served(["-m", "api.cli", "web"], self.settings, self.settings.port):
+        with serving(self.settings, processes=PROCESSES):
             yield
 
     @contextmanager
     def floor(self) -> Iterator[int]:
         """Run the floor with two processes; yield its port."""
         port = free_port()
-        command = ["-m", "uvicorn", "--factory", "tests.bench.floor_app:create_app", "--no-access-log"]
-        with _served([*command, "--workers", str(PROCESSES), "--port", str(port)], self.settings, port):
+        command = ["uvicorn", "--factory", "tests.bench.floor_app:create_app", "--no-access-log", "--port", str(port)]
+        with serving(replace(self.settings, port=port), *command, "--workers", str(PROCESSES)):
             yield port
 
     def floor_requests(self, port: int, people: Sequence[Person]) -> list[bytes]:
@@ -172,32 +169,6 @@ def request(port: int, path: str, body: object, headers: dict[str, str], cookie:
     head |= headers | ({"Cookie": cookie} if cookie else {})
     named = "".join(f"{name}: {value}\r\n" for name, value in head.items())
     return f"POST {path} HTTP/1.1\r\n{named}\r\n".encode() + content
-
-
-@contextmanager
-def _served(command: list[str], settings: Settings, port: int) -> Iterator[None]:
-    environ = {
-        **os.environ,
-        "DATABASE_URL": settings.need("database_url"),
-        "NATS_URL": "nats://127.0.0.1:9",
-        "SMTP_URL": "smtp://127.0.0.1:9",
-        "DATA_DIR": str(settings.data_dir),
-        "PORT": str(settings.port),
-        "WEB_PROCESSES": str(PROCESSES),
-    }
-    process = subprocess.Popen([sys.executable, *command], env=environ, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(300):
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/readyz")
-                break
-            except httpx.TransportError:
-                time.sleep(0.1)
-        time.sleep(1)
-        yield
-    finally:
-        process.terminate()
-        process.wait(15)
 
 
 async def _ask(port: int, requests: Sequence[bytes], clients: int) -> Answered:
