@@ -68,7 +68,7 @@ def _migrations() -> list[Traversable]:
 
 
 def _grant(connection: psycopg.Connection[Any], app_role: str) -> None:
-    """Let the application add and read facts, lock their table, and work on all other tables."""
+    """Let the application add and read facts, and work on all other tables."""
     role = sql.Identifier(app_role)
     for statement in (
         "GRANT USAGE ON SCHEMA public TO {role}",
@@ -76,7 +76,7 @@ def _grant(connection: psycopg.Connection[Any], app_role: str) -> None:
         "GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA public TO {role}",
         "REVOKE UPDATE, DELETE ON stored_events FROM {role}",
         "REVOKE INSERT, UPDATE, DELETE ON schema_migration FROM {role}",
-        "GRANT MAINTAIN ON stored_events TO {role}",
+        "REVOKE MAINTAIN ON stored_events FROM {role}",
     ):
         connection.execute(sql.SQL(statement).format(role=role))
     # Shadows of the views are temporary tables.
