@@ -118,7 +118,7 @@ def settle_previous(data_dir: Path) -> None:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             environment = (folder / "environ").read_bytes().split(b"\0")
-        except OSError:  # it has ended, or is somebody else's
+        except (FileNotFoundError, ProcessLookupError, PermissionError):  # it has ended, or is somebody else's
             continue
         supervised = any(word.startswith(os.fsencode(f"{SUPERVISED}=")) for word in environment)
         if supervised and ours in environment and int(folder.name) != os.getpid():
