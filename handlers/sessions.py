@@ -23,6 +23,7 @@ from handlers.ports import (
     SessionStands,
     Sockets,
     StillAllowed,
+    Unconfirmed,
 )
 from handlers.shapes import Code, Command, Password, mail_key
 
@@ -59,6 +60,10 @@ class WrongPassword(Refused):
 
 class CodeNotAccepted(Refused):
     """The code is wrong or was used already; which of the two is not said."""
+
+
+class ProviderNeeded(Refused):
+    """The account has no password: its person signs in again at the identity provider instead."""
 
 
 class CodeNeeded(Refused):
@@ -173,17 +178,36 @@ def prove_password(account: AccountEntry, password: str, caller: Caller, s: Sock
     raise WrongPassword
 
 
-class StepUp(Command):
-    """Give the password once more, and the code where the authenticator is active."""
+def prove_again(account: AccountEntry, password: str | None, caller: Caller, s: Sockets) -> list[Row]:
+    """Take the password, or where none is given the identity provider's fresh word; return the row that uses it up."""
+    if password is not None:
+        prove_password(account, password, caller, s)
+        return []
+    if not confirmed(caller, s):
+        raise ProviderNeeded
+    return [Unconfirmed(caller.sign_in()[1].handle)]
 
-    password: Password
+
+def confirmed(caller: Caller, s: Sockets) -> bool:
+    """Say whether the person has just signed in again at the identity provider, for this sign-in."""
+    said = s.identities.session(caller.sign_in()[1].handle, caller.at)
+    return said is not None and said.confirmed_until is not None and said.confirmed_until >= caller.at
+
+
+class StepUp(Command):
+    """Give the password once more, and the code where the authenticator is active.
+
+    Without a password the identity provider has to have been asked a moment ago.
+    """
+
+    password: Password | None = None
     code: Code | None = None
 
 
 def step_up(command: StepUp, caller: Caller, s: Sockets) -> Progress:
     """Open what asks for a fresh password, for five minutes, in this session only."""
     account = caller.person()
-    prove_password(account, command.password, caller, s)
+    used = prove_again(account, command.password, caller, s)
 
     def decide() -> Progress:
         session = replace(caller.sign_in()[1], stepped_up_until=caller.at + STEPPED_UP_FOR, seen_at=caller.at)
@@ -191,11 +215,12 @@ def step_up(command: StepUp, caller: Caller, s: Sockets) -> Progress:
         mfa, version = mfa_of(account.account_id, s)
         if mfa.secret_ref is None:
             s.sessions.save(*_guarded(caller), step.row)
+            s.identities.save(*used)
             return step.done(account)
         if command.code is None:
             raise CodeNeeded
         facts = judged(command.code, Purpose.STEP_UP, mfa, caller, s)
-        position = store_code_try(facts, mfa, version, caller, s, [step.row])
+        position = store_code_try(facts, mfa, version, caller, s, [step.row, *used])
         return step.done(account, position)
 
     return decided_again(decide)
