@@ -20,11 +20,8 @@ from handlers.adapters.passwords import Argon2Passwords
 from handlers.adapters.postgres import migrate as migrations
 from handlers.adapters.postgres.database import Database
 from handlers.adapters.postgres.event_store import PostgresEventStore
-<<<<<<< HEAD
-from handlers.adapters.postgres.lease import NOTICED_SOON, Lease
-=======
 from handlers.adapters.postgres.identities import PostgresIdentities
->>>>>>> 9cf73f7 (Let identity providers say who somebody is: facts, rules, rows and the way to them)
+from handlers.adapters.postgres.lease import NOTICED_SOON, Lease
 from handlers.adapters.postgres.ledger import PostgresTree
 from handlers.adapters.postgres.mail_queue import PostgresMailQueue, PostgresRelayPosition
 from handlers.adapters.postgres.people import PostgresPeople
