@@ -95,7 +95,10 @@ TABLE: dict[type[Refused], Said] = {
         " in with your password and link it in Security Settings.",
     ),
     single_sign_on.AnotherPerson: Said(403, "That identity is not the one that is linked to your account."),
-    sessions.ProviderNeeded: Said(403, "Sign in again at your identity provider first."),
+    single_sign_on.LastWayIn: Said(409, "Without a password this is your only way in: ask for a password first."),
+    sessions.ProviderNeeded: Said(
+        401, "Give your password; or, where you have none, sign in again at your identity provider first."
+    ),
     wishes.UnknownAccount: Said(404, "There is nothing with this id."),
 }
 """Every refusal that can reach a door. A test finds the ones that are missing."""

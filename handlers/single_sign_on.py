@@ -1,20 +1,18 @@
 """Signing in at an identity provider, and again where others give their password. Our own MFA is asked all the same."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from enum import StrEnum
 
 from domain.directory import Account, InvitationOver, evolve_account
-from domain.facts import LinkedBy, ProvedFor, ProviderKind
+from domain.facts import LinkedBy, ProvedFor
 from domain.identity import AnswerRefused, Expected, Proof, Provider, domain_of, may_link, proof_of, signed_out
 from domain.kernel import Refused
 from handlers.callers import Caller, TooManyTries
-from handlers.identity_providers import NoSuchProvider, append_to, known
+from handlers.errands import AWAY_FOR, Errand, asking_for
+from handlers.identity_providers import append_to, known, unlink
 from handlers.limits import PROVIDER_ANSWERS
 from handlers.ports import (
     AccountEntry,
-    Asking,
     AuthorizationAsked,
     LinkUsed,
     ProviderSession,
@@ -24,23 +22,10 @@ from handlers.ports import (
 )
 from handlers.sessions import SIGNED_IN_FOR, STEPPED_UP_FOR, Progress, State
 from handlers.shapes import mail_key
-from handlers.sign_in import enter_one_of, open_link, proved
+from handlers.sign_in import enter_one_of, proved
 
-AWAY_FOR = timedelta(minutes=10)
-"""How long a sign-in may be away at a provider. Ours: time to find a phone there."""
 LOGOUTS_KEPT_FOR = timedelta(minutes=15)
 """How long a logout token is remembered: longer than one counts as fresh."""
-BACK = "/sign-in/back"
-"""Where every provider sends people back to, below PUBLIC_URL."""
-
-
-class Errand(StrEnum):
-    """What somebody goes to a provider for."""
-
-    SIGN_IN = "sign_in"
-    CONFIRM = "confirm"
-    LINK = "link"
-    INVITATION = "invitation"
 
 
 class NotAskedHere(Refused):
@@ -55,72 +40,12 @@ class NobodyLinked(Refused):
     """The identity is right, and opens no account here."""
 
 
+class LastWayIn(Refused):
+    """Without a password this identity is the only way into the account."""
+
+
 class AnotherPerson(Refused):
     """The identity that came back is not the one that is linked to this account."""
-
-
-def choices(email: str, kind: str, s: Sockets) -> Sequence[Provider]:
-    """Return the providers that a person may mean: of the address's domain where one was given, of a kind, or of all."""
-    domain = domain_of(email)
-    found = s.identities.providers_for(domain) if email else s.identities.providers()
-    return [each for each in found if kind in {"", each.kind.value}]
-
-
-def buttons(s: Sockets) -> dict[str, str]:
-    """Return the kinds of providers that there are, each with the name on its button.
-
-    Where several others stand behind one button it names none of them: whose they are is nobody's business here.
-    """
-    others = [each for each in s.identities.providers() if each.kind is ProviderKind.OPENID]
-    kinds = {each.kind for each in s.identities.providers()}
-    names = {ProviderKind.ENTRA: "Microsoft", ProviderKind.GOOGLE: "Google"}
-    found = {kind.value: name for kind, name in names.items() if kind in kinds}
-    if others:
-        found[ProviderKind.OPENID.value] = others[0].name if len(others) == 1 else "your organization"
-    return found
-
-
-def begin(provider_id: str, errand: Errand, caller: Caller, s: Sockets, *, link_id: str = "", back: str = "") -> str:
-    """Return the address at the provider to which the browser goes. What comes back counts in this browser alone, once."""
-    provider, (_, session) = known(provider_id, s), caller.sign_in()
-    if errand in {Errand.LINK, Errand.CONFIRM}:
-        if session.state != State.SIGNED_IN or caller.person().partner_id != provider.partner_id:
-            raise NoSuchProvider
-        if errand is Errand.LINK:
-            caller.require_step_up()
-    state = s.chance.token()
-    address = s.providers.authorization_url(provider, _asking(state, errand, s))
-    asked = AuthorizationAsked(
-        state_hash=s.keys.digest("sso state", state),
-        handle=session.handle,
-        provider_id=provider_id,
-        purpose=errand.value,
-        link_id=link_id,
-        back=back,
-        asked_at=caller.at,
-        expires_at=caller.at + AWAY_FOR,
-    )
-    s.identities.save(asked)
-    return address
-
-
-def _asking(state: str, errand: Errand, s: Sockets) -> Asking:
-    """Return what goes along. Nonce and verifier are derived from the state, so that nothing secret is kept meanwhile."""
-    return Asking(
-        state=state,
-        nonce=s.keys.digest("sso nonce", state),
-        verifier=s.keys.digest("sso verifier", state),
-        redirect_uri=f"{s.rules.public_url}{BACK}",
-        again=errand is Errand.CONFIRM,
-    )
-
-
-def begin_invited(link_id: str, secret: str, caller: Caller, s: Sockets) -> str:
-    """Return the address at the provider for somebody who holds an invitation."""
-    link = open_link(link_id, secret, caller, s)
-    account, _ = s.store.load(f"account:{link.account_id}", evolve_account, Account())
-    invitation = account.invited(link_id, caller.at)
-    return begin(invitation.provider_id, Errand.INVITATION, caller, s, link_id=link_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +67,16 @@ class Returned:
     back: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Came:
+    """What came back, once it was judged."""
+
+    provider: Provider
+    asked: AuthorizationAsked
+    proof: Proof
+    said: ProviderSession
+
+
 def finish(answer: Answer, caller: Caller, s: Sockets) -> Returned:
     """Judge what came back, and go on as whom it shows. Each try is counted before anything is compared."""
     tries = (PROVIDER_ANSWERS, caller.network)
@@ -156,31 +91,21 @@ def finish(answer: Answer, caller: Caller, s: Sockets) -> Returned:
     proof = _proof(provider, answer, asked, caller, s)
     said = _said(provider, proof, caller, s)
     s.throttle.refund(tries)
-    return Returned(errand, _go_on(errand, asked, provider, proof, said, caller, s), asked.back)
-
-
-def _go_on(
-    errand: Errand,
-    asked: AuthorizationAsked,
-    provider: Provider,
-    proof: Proof,
-    said: ProviderSession,
-    caller: Caller,
-    s: Sockets,
-) -> Progress:
+    came = _Came(provider, asked, proof, said)
     match errand:
         case Errand.SIGN_IN:
-            return _sign_in(provider, proof, said, caller, s)
+            progress = _sign_in(came, caller, s)
         case Errand.INVITATION:
-            return _invited(asked, provider, said, caller, s)
+            progress = _invited(came, caller, s)
         case Errand.LINK:
-            return _link(provider, said, caller, s)
-        case Errand.CONFIRM:
-            return _confirm(said, caller, s)
+            progress = _link(came, caller, s)
+        case _:
+            progress = _confirm(came, caller, s)
+    return Returned(errand, progress, asked.back)
 
 
 def _proof(provider: Provider, answer: Answer, asked: AuthorizationAsked, caller: Caller, s: Sockets) -> Proof:
-    asking = _asking(answer.state, Errand(asked.purpose), s)
+    asking = asking_for(answer.state, Errand(asked.purpose), s)
     secret = s.vault.client_secret(tenant=provider.partner_id, provider_id=provider.provider_id)
     try:
         claims = s.providers.claims(provider, secret, answer.code, answer.iss, asking)
@@ -213,12 +138,12 @@ def _said(provider: Provider, proof: Proof, caller: Caller, s: Sockets) -> Provi
     )
 
 
-def _sign_in(provider: Provider, proof: Proof, said: ProviderSession, caller: Caller, s: Sockets) -> Progress:
-    _link_by_address(provider, proof, said, caller, s)
-    accounts = s.identities.linked(provider.provider_id, said.subject_digest)
+def _sign_in(came: _Came, caller: Caller, s: Sockets) -> Progress:
+    _link_by_address(came.provider, came.proof, came.said, caller, s)
+    accounts = s.identities.linked(came.said.provider_id, came.said.subject_digest)
     if not accounts:
         raise NobodyLinked
-    return enter_one_of(accounts, replace(caller, session=None), s, said)
+    return enter_one_of(accounts, replace(caller, session=None), s, came.said)
 
 
 def _link_by_address(provider: Provider, proof: Proof, said: ProviderSession, caller: Caller, s: Sockets) -> None:
@@ -240,38 +165,45 @@ def _linked(
     return append_to(account, lambda state: state.link(*wish), origin, s, rows)
 
 
-def _invited(
-    asked: AuthorizationAsked, provider: Provider, said: ProviderSession, caller: Caller, s: Sockets
-) -> Progress:
-    link = s.links.find(asked.link_id)
+def _invited(came: _Came, caller: Caller, s: Sockets) -> Progress:
+    link = s.links.find(came.asked.link_id)
     account = s.people.account(link.account_id) if link else None
-    if account is None or account.disabled or account.partner_id != provider.partner_id:
+    if account is None or account.disabled or account.partner_id != came.provider.partner_id:
         raise InvitationOver
     state, _ = s.store.load(f"account:{account.account_id}", evolve_account, Account())
-    state.invited(asked.link_id, caller.at)
-    _linked(account, said, LinkedBy.INVITATION, caller, s, asked.link_id)
-    return enter_one_of([account], replace(caller, session=None, account=None), s, said)
+    state.invited(came.asked.link_id, caller.at)
+    _linked(account, came.said, LinkedBy.INVITATION, caller, s, came.asked.link_id)
+    return enter_one_of([account], replace(caller, session=None, account=None), s, came.said)
 
 
-def _link(provider: Provider, said: ProviderSession, caller: Caller, s: Sockets) -> Progress:
+def _link(came: _Came, caller: Caller, s: Sockets) -> Progress:
     """Link the identity to the account that is signed in, and has just confirmed a wish of this kind."""
     account, (_, session) = caller.person(), caller.sign_in()
-    if session.state != State.SIGNED_IN or account.partner_id != provider.partner_id:
+    if session.state != State.SIGNED_IN or account.partner_id != came.provider.partner_id:
         raise SessionEnded
     caller.require_step_up()
-    position = _linked(account, said, LinkedBy.SESSION, caller, s)
+    position = _linked(account, came.said, LinkedBy.SESSION, caller, s)
     return Progress(session, account, position=position)
 
 
-def _confirm(said: ProviderSession, caller: Caller, s: Sockets) -> Progress:
+def _confirm(came: _Came, caller: Caller, s: Sockets) -> Progress:
     """Let the provider's fresh word stand where others give their password, for a few minutes, in this sign-in alone."""
     account, (_, session) = caller.person(), caller.sign_in()
-    if s.identities.links(account.account_id).get(said.provider_id) != said.subject_digest:
+    if s.identities.links(account.account_id).get(came.said.provider_id) != came.said.subject_digest:
         raise AnotherPerson
-    fresh = replace(said, confirmed_until=caller.at + STEPPED_UP_FOR)
+    fresh = replace(came.said, confirmed_until=caller.at + STEPPED_UP_FOR)
     rows = [*caller.guards(), fresh]
     position = append_to(account, lambda _: [proved(fresh, ProvedFor.CONFIRMATION)], caller.origin(), s, rows)
     return Progress(session, account, position=position)
+
+
+def unlink_own(provider_id: str, caller: Caller, s: Sockets) -> int:
+    """Let an identity open the own account no longer; its sessions end."""
+    account = caller.person()
+    caller.require_step_up()
+    if account.credential_id is None and set(s.identities.links(account.account_id)) <= {provider_id}:
+        raise LastWayIn
+    return unlink(account, provider_id, caller.origin(), s, caller.guards())
 
 
 def sign_out_by_provider(provider_id: str, token: str, caller: Caller, s: Sockets) -> int:

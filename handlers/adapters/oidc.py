@@ -1,44 +1,33 @@
-"""OpenID Connect: the authorization code flow with PKCE, seen from the relying party. Keys and addresses come from discovery.
-
-Requests go to the configured issuer and to the addresses that its own document names, encrypted (plain http for loopback
-alone), to public networks unless the operator says otherwise, without following redirects, within time and size.
+"""OpenID Connect: the authorization code flow with PKCE, seen from the relying party. Requests go to the configured issuer,
+and to the addresses that its own document names.
 """
 
 import base64
 import hashlib
-import ipaddress
 import json
-import socket
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
-import httpx
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
 from domain.identity import AnswerRefused, Provider
+from handlers.adapters.outward import Outward, object_in
 from handlers.ports import Asking, ProviderDown
 
 ALGORITHMS = ("RS256", "PS256", "ES256")
 """Signatures that we look at: nothing unsigned, and no shared key. Source: RFC 8725, section 3.1."""
-ANSWER_SECONDS = 5.0
 KEPT_SECONDS = 3600.0
 """How long discovery documents and keys are believed."""
 KEYS_AGAIN_SECONDS = 30.0
 """An unknown key id makes us look for new keys at most this often. Ours: forged ids must not make us hammer anybody."""
-DOWN_SECONDS = 3.0
-"""After a failure nobody waits for the same address for so long."""
-AT_ONCE = 8
-"""Requests to providers that one process has open at once: a slow provider must not stop all other sign-ins."""
-ANSWER_BYTES = 256 * 1024
 TOKEN_CHARACTERS = 32 * 1024
 _RSA_CHARACTERS = 2048 // 6
 """Of a modulus of 2048 bits. Source: NIST SP 800-131A, which lets no shorter one sign."""
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
 
@@ -57,12 +46,9 @@ class OpenIdProviders:
 
     def __init__(self, *, private_networks: bool = False) -> None:
         """``private_networks``: whether an issuer may stand in a network of the deployment's own."""
-        self._private = private_networks
+        self._out = Outward(private_networks=private_networks)
         self._known: dict[str, _Known] = {}
-        self._down: dict[str, float] = {}
         self._lock = threading.Lock()
-        self._at_once = threading.BoundedSemaphore(AT_ONCE)
-        self._http = httpx.Client(timeout=ANSWER_SECONDS, follow_redirects=False, headers={"User-Agent": "Watchword"})
 
     def authorization_url(self, provider: Provider, asking: Asking) -> str:
         """Return where the browser goes."""
@@ -106,10 +92,10 @@ class OpenIdProviders:
             headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
         else:
             form |= {"client_id": provider.client_id} | ({"client_secret": secret} if secret is not None else {})
-        status, body = self._ask("POST", str(document["token_endpoint"]), provider.issuer, form, headers)
+        status, body = self._out.ask("POST", str(document["token_endpoint"]), provider.issuer, form, headers)
         if status in {400, 401}:
             raise AnswerRefused(cause="code")
-        token = _object(status, body).get("id_token")
+        token = object_in(status, body).get("id_token")
         return self._verified(provider, token if isinstance(token, str) else "", "JWT")
 
     def logout_claims(self, provider: Provider, token: str) -> Mapping[str, object]:
@@ -153,7 +139,7 @@ class OpenIdProviders:
                 return known.keys
             known.keys_at = time.monotonic()  # whoever comes meanwhile takes what is there
         try:
-            known.keys = _fit(_object(*self._ask("GET", str(known.document["jwks_uri"]), issuer)))
+            known.keys = _fit(object_in(*self._out.ask("GET", str(known.document["jwks_uri"]), issuer)))
         except ProviderDown:
             if not known.keys:
                 known.keys_at = float("-inf")
@@ -167,7 +153,9 @@ class OpenIdProviders:
         if known is not None and time.monotonic() < known.until:
             return known
         try:
-            document = _object(*self._ask("GET", f"{issuer.rstrip('/')}/.well-known/openid-configuration", issuer))
+            document = object_in(
+                *self._out.ask("GET", f"{issuer.rstrip('/')}/.well-known/openid-configuration", issuer)
+            )
         except ProviderDown:
             if known is not None and time.monotonic() < known.until + KEPT_SECONDS:
                 return known
@@ -175,74 +163,12 @@ class OpenIdProviders:
         if document.get("issuer") != issuer:
             raise ProviderDown("the identity provider calls itself by another name than the one that was configured")
         for name in _NEEDED:
-            self._fit_address(str(document.get(name, "")), issuer)
+            self._out.fit(str(document.get(name, "")), issuer)
         fresh = _Known(document, time.monotonic() + KEPT_SECONDS)
         if known is not None:
             fresh.keys, fresh.keys_at = known.keys, known.keys_at
         self._known[issuer] = fresh
         return fresh
-
-    def _fit_address(self, address: str, issuer: str) -> None:
-        """Refuse an address that is not encrypted, or that leads into a network of our own."""
-        parts, home = urlsplit(address), urlsplit(issuer)
-        local = home.scheme == "http" and home.hostname in _LOOPBACK
-        if local and self._private and parts.scheme == "http" and parts.hostname in _LOOPBACK:
-            return
-        if parts.scheme != "https" or not parts.hostname or parts.username is not None:
-            raise ProviderDown("the identity provider has an address that is not https")
-        if not self._private and not _public(parts.hostname, parts.port or 443):
-            raise ProviderDown("the identity provider has an address that is not public")
-
-    def _ask(
-        self,
-        method: str,
-        address: str,
-        issuer: str,
-        form: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> tuple[int, bytes]:
-        """Return status and body of one request. Nothing of the answer goes into an error's text."""
-        host = urlsplit(address).netloc
-        if time.monotonic() < self._down.get(host, 0.0) or not self._at_once.acquire(timeout=1.0):
-            raise ProviderDown("the identity provider does not answer")
-        try:
-            self._fit_address(address, issuer)
-            return self._answer(method, address, form, headers)
-        except httpx.HTTPError:
-            self._down[host] = time.monotonic() + DOWN_SECONDS
-            raise ProviderDown("the identity provider does not answer") from None
-        finally:
-            self._at_once.release()
-
-    def _answer(
-        self, method: str, address: str, form: Mapping[str, str] | None, headers: Mapping[str, str] | None
-    ) -> tuple[int, bytes]:
-        deadline, body = time.monotonic() + ANSWER_SECONDS, b""
-        asked = {"Accept": "application/json", **(headers or {})}
-        with self._http.stream(method, address, data=form, headers=asked) as answer:
-            for part in answer.iter_bytes(16 * 1024):
-                body += part
-                if len(body) > ANSWER_BYTES or time.monotonic() > deadline:
-                    raise ProviderDown("the identity provider's answer is too long, or too slow")
-            return answer.status_code, body
-
-
-def _public(host: str, port: int) -> bool:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError:
-        raise ProviderDown("the identity provider's name is not known") from None
-    return all(ipaddress.ip_address(str(each[4][0]).partition("%")[0]).is_global for each in found)
-
-
-def _object(status: int, body: bytes) -> dict[str, object]:
-    try:
-        found = json.loads(body) if status == httpx.codes.OK else None
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise ProviderDown("the identity provider's answer makes no sense")
-    return found
 
 
 def _header(token: str) -> dict[str, object]:
