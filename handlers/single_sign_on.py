@@ -151,6 +151,9 @@ def _link_by_address(provider: Provider, proof: Proof, said: ProviderSession, ca
     domains = s.identities.domains(provider.partner_id) if proof.mail_address else frozenset()
     if domain_of(proof.mail_address) not in domains:
         return
+    linked = s.identities.linked(said.provider_id, said.subject_digest)
+    if linked and mail_key(proof.mail_address) not in {mail_key(each.mail_address) for each in linked}:
+        return  # whoever takes another's address at the provider later does not get that person's account with it
     for account in s.identities.unlinked_with(mail_key(proof.mail_address), provider):
         if may_link(provider, proof, partner_id=account.partner_id, role=account.role, domains=domains):
             _linked(account, said, LinkedBy.VERIFIED_ADDRESS, caller, s)
