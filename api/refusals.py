@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from domain import directory, guessing, identity, partner_policy, permissions, user_mfa
 from domain.kernel import Refused
-from handlers import callers, identity_providers, reset, sessions, sign_in, single_sign_on
+from handlers import callers, confirming, identity_providers, reset, sessions, sign_in, single_sign_on
 from handlers import directory as wishes
 from handlers.ports import SessionEnded
 
@@ -40,13 +40,13 @@ TABLE: dict[type[Refused], Said] = {
     sign_in.WrongCredentials: Said(401, "The e-mail address or the password is not right."),
     sign_in.NoSuchChoice: Said(404, "That account is not one of yours: choose one from the list."),
     sign_in.LinkRefused: Said(410, "This link is no longer valid: ask for a new mail."),
-    sessions.WrongPassword: Said(401, "The password is not right; nothing has changed."),
+    confirming.WrongPassword: Said(401, "The password is not right; nothing has changed."),
     sessions.CodeNotAccepted: Said(
         401,
         "The code was not accepted. Wait for the next one, and check that the phone sets its clock by itself;"
         " if it goes on, ask your administrator or support.",
     ),
-    sessions.CodeNeeded: Said(401, "Give the code of your authenticator app beside the password."),
+    confirming.CodeNeeded: Said(401, "Give the code of your authenticator app beside the password."),
     SessionEnded: Said(401, "You are not signed in, or your session has ended: sign in again."),
     NotYet: Said(403, "Finish your sign-in first."),
     NotAmongThese: Said(403, "This token or session may not do that."),
@@ -96,7 +96,7 @@ TABLE: dict[type[Refused], Said] = {
     ),
     single_sign_on.AnotherPerson: Said(403, "That identity is not the one that is linked to your account."),
     single_sign_on.LastWayIn: Said(409, "Without a password this is your only way in: ask for a password first."),
-    sessions.ProviderNeeded: Said(
+    confirming.ProviderNeeded: Said(
         401, "Give your password; or, where you have none, sign in again at your identity provider first."
     ),
     wishes.UnknownAccount: Said(404, "There is nothing with this id."),

@@ -14,7 +14,7 @@ from domain.kernel import Fact, Refused
 from domain.permissions import Action, AnotherTenant, check
 from handlers.callers import Caller, actor_at, decided_again, record_refusal
 from handlers.directory import UnknownAccount
-from handlers.ports import AccountEntry, Change, Origin, Row, Sockets
+from handlers.ports import AccountEntry, Change, Link, Origin, Row, Sockets
 from handlers.shapes import Command, Id, Name
 
 INVITATION = timedelta(hours=24)
@@ -205,7 +205,7 @@ def invite(account_id: str, provider_id: str, origin: Origin, s: Sockets) -> str
     invitation = IdentityInvited(provider_id=provider_id, invitation_id=link_id, expires_at=origin.at + INVITATION)
     append_to(account, lambda state: state.invite(invitation), origin, s)
     secret = s.keys.link_secret(account_id, link_id)
-    s.links.keep(link_id, account_id, s.keys.digest("link hash", secret))
+    s.links.keep([Link(link_id, account_id, s.keys.digest("link hash", secret), 0)])
     return f"{s.rules.public_url}/invited/{link_id}#{secret}"
 
 

@@ -15,9 +15,9 @@ from handlers.callers import (
     record_refusal,
     secrets_ended,
 )
+from handlers.confirming import prove_again, prove_password
 from handlers.limits import RESET_ASKED, RESET_ASKED_BY_NETWORK, RESET_ASKED_DAILY, RESET_BY_ACTOR, RESET_OF_TARGET
 from handlers.ports import AccountEntry, Change, Limit, SessionClosed, Sockets, StillAllowed
-from handlers.sessions import prove_again, prove_password
 from handlers.shapes import Command, LinkSecret, Password, Reason
 from handlers.sign_in import LinkRefused, open_link
 

@@ -11,8 +11,9 @@ from api.doors import Asked, form_of
 from api.refusals import TABLE
 from domain.kernel import Refused
 from domain.totp import MalformedCode
+from handlers.confirming import StepUp, confirmed, step_up
 from handlers.ports import Unavailable
-from handlers.sessions import StepUp, confirmed, step_up, token_hash
+from handlers.sessions import token_hash
 
 Wish = TypeVar("Wish", bound=BaseModel)
 LABELS = {
