@@ -29,7 +29,7 @@ from domain.facts import (
     Verified,
 )
 from domain.kernel import Envelope, Fact
-from handlers.adapters.postgres.identities import fold_identity
+from handlers.adapters.postgres.identities import FOLDED, fold_identity
 
 _ENDING = (
     ResetConfirmed,
@@ -60,8 +60,10 @@ def fold_access(cursor: Cursor[Any], envelopes: Iterable[Envelope]) -> None:
 
 
 def changes_access(envelope: Envelope) -> bool:
-    """Say whether the fact touches anybody's place, role or sessions."""
-    return ends_sessions(envelope.fact) or bool(_directory(envelope, envelope.fact))
+    """Say whether the fact touches anybody's place, role, sessions or identities."""
+    return (
+        ends_sessions(envelope.fact) or isinstance(envelope.fact, FOLDED) or bool(_directory(envelope, envelope.fact))
+    )
 
 
 def ends_sessions(fact: Fact) -> bool:

@@ -30,6 +30,20 @@ _OF_PROVIDER = "SELECT * FROM identity_provider"
 _COLUMNS = "provider_id, partner_id, kind, name, issuer, client_id, restricted_to, rank"
 
 
+FOLDED = (
+    DomainProved,
+    DomainWithdrawn,
+    IdentityProviderAdded,
+    IdentityProviderRemoved,
+    MfaCredited,
+    MfaUncredited,
+    IdentityLinked,
+    IdentityUnlinked,
+    AccountErased,
+)
+"""The facts that change who may vouch for whom."""
+
+
 def fold_identity(cursor: Cursor[Any], subject: str, fact: Fact) -> None:
     """Bring providers, domains and links to where a fact has led."""
     match fact:
