@@ -28,6 +28,8 @@ class Watch:
     """What happened in a window that no page of ours should do."""
 
     origin: str
+    friends: set[str] = field(default_factory=set)
+    """Other origins that people are led to on purpose: identity providers."""
     logged: list[tuple[str, str]] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
@@ -54,7 +56,7 @@ class Watch:
 
     def _request(self, request: Request) -> None:
         parts = urlsplit(request.url)
-        if parts.scheme not in NO_FETCH and f"{parts.scheme}://{parts.netloc}" != self.origin:
+        if parts.scheme not in NO_FETCH and f"{parts.scheme}://{parts.netloc}" not in {self.origin, *self.friends}:
             self.others.append(f"asked another origin: {request.url}")
 
     def _response(self, response: Response) -> None:
@@ -72,6 +74,7 @@ class Windows:
 
     browser: Browser
     origin: str
+    friends: set[str] = field(default_factory=set)
     opened: list[tuple[Page, Watch]] = field(default_factory=list)
 
     def __call__(
@@ -93,7 +96,7 @@ class Windows:
             timezone_id="UTC",
         )
         context.set_default_timeout(PATIENCE)
-        watch = Watch(self.origin)
+        watch = Watch(self.origin, self.friends)
         watch.over(context)
         page = context.new_page()
         self.opened.append((page, watch))
