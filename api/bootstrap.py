@@ -66,6 +66,7 @@ class Watchword:
 
     def close(self) -> None:
         """Let the connections go."""
+        self.sockets.providers.close()
         self.store.close()
         self.database.close()
         self.views.close()

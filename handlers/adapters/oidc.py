@@ -102,6 +102,10 @@ class OpenIdProviders:
         """Return the claims of a logout token, whose signature was right; else AnswerRefused."""
         return self._verified(provider, token, "logout+jwt")
 
+    def close(self) -> None:
+        """Let the connections go."""
+        self._out.close()
+
     def trial(self, provider: Provider) -> Sequence[str]:
         """Return what there is to say about a provider's discovery document and keys."""
         document, keys = self._discovered(provider.issuer).document, self._keys(provider.issuer, again=False)

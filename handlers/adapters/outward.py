@@ -32,6 +32,10 @@ class Outward:
         self._at_once = threading.BoundedSemaphore(AT_ONCE)
         self._http = httpx.Client(timeout=ANSWER_SECONDS, follow_redirects=False, headers={"User-Agent": "Watchword"})
 
+    def close(self) -> None:
+        """Let the connections go."""
+        self._http.close()
+
     def fit(self, address: str, issuer: str) -> None:
         """Refuse an address that is not encrypted, or that leads into a network of our own."""
         parts, home = urlsplit(address), urlsplit(issuer)

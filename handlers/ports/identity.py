@@ -138,5 +138,8 @@ class Providers(Protocol):
     def logout_claims(self, provider: Provider, token: str) -> Mapping[str, object]:
         """Return the claims of a logout token, whose signature was right; else AnswerRefused."""
 
+    def close(self) -> None:
+        """Let the connections go."""
+
     def trial(self, provider: Provider) -> Sequence[str]:
         """Return what there is to say about a provider's discovery document and keys."""

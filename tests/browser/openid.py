@@ -1,4 +1,4 @@
-"""Real identity providers, which nobody here wrote: the certified `oidc-provider`, with claims as Microsoft and Google send them."""
+"""Real identity providers, which nobody here wrote: the certified `oidc-provider`, with claims as Microsoft and Google have."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -20,7 +20,7 @@ PATIENCE = 15_000
 """Milliseconds: this machine may be busy with other tests."""
 FLAGS = ("--disable-quic", "--disable-background-networking", "--disable-component-update", "--no-first-run")
 NO_FETCH = frozenset({"data", "blob", "about"})
-_STATUS = re.compile(r"Failed to load resource: the server responded with a status of 4\d\d")
+_STATUS = re.compile(r"Failed to load resource: the server responded with a status of (?:4\d\d|503)")
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Watch:
     logged: list[tuple[str, str]] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
-    """Addresses of documents that were answered with 4xx: the browser logs that, and it is no fault of the page."""
+    """Addresses of documents that were answered with 4xx or 503: the browser logs that, and it is no fault of the page."""
 
     def over(self, context: BrowserContext) -> None:
         context.on("console", self._console)
@@ -60,7 +60,7 @@ class Watch:
             self.others.append(f"asked another origin: {request.url}")
 
     def _response(self, response: Response) -> None:
-        if response.request.is_navigation_request() and 400 <= response.status < 500:
+        if response.request.is_navigation_request() and (400 <= response.status < 500 or response.status == 503):
             self.refused.add(response.url.partition("#")[0])
 
     def _failed(self, request: Request) -> None:

@@ -19,6 +19,16 @@ const issuer = `http://127.0.0.1:${config.port}`;
 const person = (id) => config.people.find((each) => each.sub === id);
 const identity = ["sub", "name", "email", "email_verified", "xms_edov", "tid", "oid", "hd", "amr", "acr", "auth_time"];
 
+const rpInitiatedLogout = {
+  enabled: true,
+  logoutSource: (ctx, formToSend) => {
+    ctx.body = framed(`${formToSend}<button form="op.logoutForm" name="logout" value="yes">Sign out there</button>`);
+  },
+  postLogoutSuccessSource: (ctx) => {
+    ctx.body = framed("<p>You are signed out there.</p>");
+  },
+};
+
 const provider = new Provider(issuer, {
   clients: config.clients,
   jwks: { keys: [{ ...(await exportJWK(privateKey)), use: "sig", alg: "RS256" }] },
@@ -27,7 +37,9 @@ const provider = new Provider(issuer, {
   scopes: ["openid", "profile", "email"],
   acrValues: ["one_factor", "two_factors"],
   conformIdTokenClaims: false, // Microsoft and Google put the address into the ID token as well
-  features: { devInteractions: { enabled: false }, backchannelLogout: { enabled: true } },
+  features: { devInteractions: { enabled: false }, backchannelLogout: { enabled: true }, rpInitiatedLogout },
+  // The library's own way out leads to no loopback address, where Watchword is on this machine.
+  fetch: (url, { dispatcher, ...options }) => globalThis.fetch(url, options),
   interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
   findAccount: (_, id) => {
     const found = person(id);
@@ -42,10 +54,11 @@ const provider = new Provider(issuer, {
 });
 
 const escaped = (text) => String(text).replace(/[&<>"]/g, (each) => `&#${each.charCodeAt(0)};`);
+const framed = (body) => `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Demo provider</title>
+<link rel="icon" href="data:,"></head><body><h1>${escaped(config.title)}</h1>${body}</body></html>`;
 const page = (response, body) => {
   response.setHeader("Content-Type", "text/html; charset=utf-8");
-  response.end(`<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Demo provider</title>
-<link rel="icon" href="data:,"></head><body><h1>${escaped(config.title)}</h1>${body}</body></html>`);
+  response.end(framed(body));
 };
 const form = (action, wrong) => `${wrong ? `<p role="alert">${wrong}</p>` : ""}
 <p>This provider is for trying out: it asks for no password.</p><form method="post" action="${escaped(action)}">
@@ -73,6 +86,7 @@ async function interaction(request, response) {
   return finish({ login: { accountId: found.sub, ...how } });
 }
 
+provider.on("backchannel.error", (_, error) => console.error("back-channel logout:", error.message));
 const answer = provider.callback();
 createServer((request, response) => {
   if (!request.url.startsWith("/interaction/")) return answer(request, response);
