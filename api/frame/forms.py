@@ -58,8 +58,14 @@ def _message(name: str, each: ErrorDetails) -> str:
 def wrong_of(error: Exception, now: datetime, form: str = "") -> Wrong:
     """Return what a person is told about an error."""
     if isinstance(error, ValidationError):
-        fields = {str(each["loc"][0]): _message(str(each["loc"][0]), each) for each in error.errors()}
-        return Wrong(422, "Some of the input is not as it should be; nothing has changed.", fields, form)
+        fields = {str(e["loc"][0]): _message(str(e["loc"][0]), e) for e in error.errors() if e["loc"]}
+        of_all = "; ".join(_message("", each) for each in error.errors() if not each["loc"])
+        sentence = (
+            f"Nothing has changed: {of_all}."
+            if of_all
+            else "Some of the input is not as it should be; nothing has changed."
+        )
+        return Wrong(422, sentence, fields, form)
     if isinstance(error, MalformedCode):
         return Wrong(422, "Nothing has changed.", {"code": str(error)}, form)
     if isinstance(error, Unavailable):
