@@ -222,7 +222,8 @@ def may_link(provider: Provider, proof: Proof, *, partner_id: str, role: Role, d
 
     The domain has to be proved by the partner, the account has to be the partner's, and nobody rises by it.
     """
-    proved = domain_of(proof.mail_address) in domains
+    domain = domain_of(proof.mail_address)
+    proved = bool(domain) and domain in domains
     return proved and partner_id == provider.partner_id and RANK[role] <= provider.rank
 
 
