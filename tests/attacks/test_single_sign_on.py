@@ -415,3 +415,27 @@ def test_sso_05_an_invitation_works_once_for_its_own_account(site: Site, issuer:
     second.session()
     assert form(second, path, secret=secret).status_code == 410
     assert signed_on(site, issuer, which)[1] == "signed_in"
+
+
+def test_sso_05_only_the_linked_person_who_signs_in_anew_confirms_at_the_provider(site: Site, issuer: Issuer) -> None:
+    partner = site.partner("admin", "support")
+    which = provider(site, issuer, partner)
+    issuer.person = person(f"{partner}-admin")
+    browser, state = signed_on(site, issuer, which)
+    assert state == "signed_in"
+
+    def confirmed(**claims: object) -> int:
+        issuer.person = person(f"{partner}-admin", **claims)
+        asked = form(browser, "/sign-in/again", back="policy").headers["refresh"].removeprefix("0; url=")
+        assert "prompt=login" in asked
+        assert "max_age=0" in asked
+        return come_back(browser, issuer.visit(asked)).status_code
+
+    assert confirmed(sub="somebody-else") == 403
+    assert confirmed(auth_time=issuer.now() - 2 * MINUTE) == 401, "an old sign-in there is no fresh word"
+    assert confirmed(auth_time=None) == 401, "nor is one of which it does not say when it was"
+    assert browser.post("/session/step-up", {}).status_code == 401, "so nothing was confirmed"
+    assert confirmed() == 303
+    browser.session()
+    assert browser.post("/session/step-up", {}).status_code == 200
+    assert browser.post("/session/step-up", {}).status_code == 401, "and it was used up"

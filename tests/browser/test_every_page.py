@@ -308,7 +308,7 @@ def at_providers(portal: Portal, window: Windows, _: PostOffice, scrutiny: Scrut
     look(page, "identity providers")
     page.goto("/me/identities")
     look(page, "own identities")
-    for _ in range(2):
+    for _again in range(2):
         portal.clock.advance(minutes=9)
         page.goto("/single-sign-on")
     expect(page.get_by_label("Password").first).to_be_visible()
