@@ -15,10 +15,12 @@ from handlers.adapters.keyring import DerivedKeys, Keyring
 from handlers.adapters.machine import SystemChance, SystemClock
 from handlers.adapters.mailer import SmtpMailer
 from handlers.adapters.notes import NoteFile, NoteKey
+from handlers.adapters.oidc import OpenIdProviders
 from handlers.adapters.passwords import Argon2Passwords
 from handlers.adapters.postgres import migrate as migrations
 from handlers.adapters.postgres.database import Database
 from handlers.adapters.postgres.event_store import PostgresEventStore
+from handlers.adapters.postgres.identities import PostgresIdentities
 from handlers.adapters.postgres.lease import NOTICED_SOON, Lease
 from handlers.adapters.postgres.ledger import PostgresTree
 from handlers.adapters.postgres.mail_queue import PostgresMailQueue, PostgresRelayPosition
@@ -55,14 +57,16 @@ class Watchword:
     relay_position: PostgresRelayPosition
 
     def tidy(self) -> int:
-        """Delete what has run out: sessions, counts, the log of failed passwords; return how many rows."""
+        """Delete what has run out: sessions, counts, the log of failed passwords, trips to providers; return how many rows."""
         now = self.sockets.clock.now()
         tables = (PostgresSessions(self.database), PostgresThrottle(self.database), PostgresSignInLog(self.database))
         sessions, counts, log = tables
-        return sessions.forget_ended(now) + counts.forget_old(now) + log.forget_old(now)
+        identities = PostgresIdentities(self.database)
+        return sessions.forget_ended(now) + counts.forget_old(now) + log.forget_old(now) + identities.forget_old(now)
 
     def close(self) -> None:
         """Let the connections go."""
+        self.sockets.providers.close()
         self.store.close()
         self.database.close()
         self.views.close()
@@ -93,6 +97,8 @@ def build(settings: Settings, *, clock: Clock | None = None, pool_size: int = 8)
         throttle=PostgresThrottle(database),
         links=PostgresLinks(database),
         sign_in_log=PostgresSignInLog(database),
+        identities=PostgresIdentities(database),
+        providers=OpenIdProviders(private_networks=settings.sso_private_networks),
         clock=clock or SystemClock(),
         chance=SystemChance(),
         rules=rules,

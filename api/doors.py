@@ -79,12 +79,18 @@ class Asked:
 
 
 class Admit:
-    """A route's declaration of whom it lets in. ``service``: the scope with which a program may come, None: none may."""
+    """A route's declaration of whom it lets in. ``service``: the scope with which a program may come, None: none may.
 
-    def __init__(self, states: Iterable[State], *, service: str | None = None, once: bool = False) -> None:
+    ``signed``: what is sent proves by its own signature whose wish it is; no session counts, so none is protected.
+    """
+
+    def __init__(
+        self, states: Iterable[State], *, service: str | None = None, once: bool = False, signed: bool = False
+    ) -> None:
         self.states = frozenset(states)
         self.service = service
         self.once = once
+        self.signed = signed
 
     def __call__(self, request: Request, response: Response) -> Asked:
         """Return who asks, or refuse."""
@@ -103,7 +109,7 @@ class Admit:
 
     def _admit_browser(self, request: Request, caller: Caller, watchword: Watchword) -> None:
         state = State(caller.session.state) if caller.session else State.ANONYMOUS
-        if request.method not in SAFE_METHODS:
+        if request.method not in SAFE_METHODS and not self.signed:
             same_origin(request, watchword)
             csrf_token_given(request, caller, watchword)
         if state not in self.states:

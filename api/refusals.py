@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from domain import directory, guessing, partner_policy, permissions, user_mfa
+from domain import directory, guessing, identity, partner_policy, permissions, user_mfa
 from domain.kernel import Refused
-from handlers import callers, reset, sessions, sign_in
+from handlers import callers, confirming, identity_providers, reset, sessions, sign_in, single_sign_on
 from handlers import directory as wishes
 from handlers.ports import SessionEnded
 
@@ -40,13 +40,13 @@ TABLE: dict[type[Refused], Said] = {
     sign_in.WrongCredentials: Said(401, "The e-mail address or the password is not right."),
     sign_in.NoSuchChoice: Said(404, "That account is not one of yours: choose one from the list."),
     sign_in.LinkRefused: Said(410, "This link is no longer valid: ask for a new mail."),
-    sessions.WrongPassword: Said(401, "The password is not right; nothing has changed."),
+    confirming.WrongPassword: Said(401, "The password is not right; nothing has changed."),
     sessions.CodeNotAccepted: Said(
         401,
         "The code was not accepted. Wait for the next one, and check that the phone sets its clock by itself;"
         " if it goes on, ask your administrator or support.",
     ),
-    sessions.CodeNeeded: Said(401, "Give the code of your authenticator app beside the password."),
+    confirming.CodeNeeded: Said(401, "Give the code of your authenticator app beside the password."),
     SessionEnded: Said(401, "You are not signed in, or your session has ended: sign in again."),
     NotYet: Said(403, "Finish your sign-in first."),
     NotAmongThese: Said(403, "This token or session may not do that."),
@@ -81,6 +81,24 @@ TABLE: dict[type[Refused], Said] = {
     directory.RoleDoesNotFit: Said(422, "End users belong to an organization, all other roles to a partner."),
     directory.ParentDoesNotFit: Said(422, "A sub-reseller has a parent; a distributor or reseller has none."),
     directory.AccountIsErased: Said(409, "This account was erased: register a new one under another id."),
+    directory.AnotherIdentityLinked: Said(409, "Another identity of this provider is linked to the account already."),
+    directory.InvitationOver: Said(410, "This invitation was used, replaced, or has run out: ask for a new one."),
+    identity.AnswerRefused: Said(401, "The answer of the identity provider was not accepted. Start again."),
+    identity.ProviderIsFixed: Said(409, "Issuer, client and tenant cannot change: remove the provider, add another."),
+    identity.ProviderIsRemoved: Said(409, "This provider was removed: add another one under a new id."),
+    identity_providers.NoSuchProvider: Said(404, "There is no such identity provider."),
+    single_sign_on.NotAskedHere: Said(401, "This sign-in was not begun in this browser, or too long ago. Start again."),
+    single_sign_on.NotFinishedThere: Said(401, "The sign-in was not finished at the identity provider. Start again."),
+    single_sign_on.NobodyLinked: Said(
+        403,
+        "You are known there, but no account here belongs to you yet. Ask your administrator for an invitation, or sign"
+        " in with your password and link it in Security Settings.",
+    ),
+    single_sign_on.AnotherPerson: Said(403, "That identity is not the one that is linked to your account."),
+    single_sign_on.LastWayIn: Said(409, "Without a password this is your only way in: ask for a password first."),
+    confirming.ProviderNeeded: Said(
+        401, "Give your password; or, where you have none, sign in again at your identity provider first."
+    ),
     wishes.UnknownAccount: Said(404, "There is nothing with this id."),
 }
 """Every refusal that can reach a door. A test finds the ones that are missing."""

@@ -44,6 +44,8 @@ class Settings:
     """Show the mails of the embedded catcher to every browser of this machine."""
     support_url: str | None
     """Where people find support: a page, or ``mailto:`` and an address."""
+    sso_private_networks: bool
+    """Whether identity providers may stand in networks of the deployment's own."""
 
     @property
     def cookies_are_secure(self) -> bool:
@@ -100,6 +102,7 @@ def read(environ: Mapping[str, str] = os.environ, *, ask_running: bool = True) -
         mail_dir=Path(running.get("mail_dir") or data_dir / "mail"),
         mail_pages=_flag(environ, "MAIL_PAGES", default=False) and _alone(environ, on_loopback),
         support_url=_support(environ),
+        sso_private_networks=_flag(environ, "SSO_PRIVATE_NETWORKS", default=on_loopback),
     )
 
 

@@ -19,11 +19,14 @@ from api.embedded.nats import EmbeddedNats
 from api.embedded.ports import LOOPBACK, is_free
 from api.embedded.postgres import EmbeddedPostgres
 from api.embedded.processes import EmbeddedError, Stopped
+from api.embedded.provider import lacks
 from api.terminal import in_the_foreground
 
 PREPARATIONS = ("migrate", "demo")
 PROGRAMS = ("web", "relay", "projector", "worker")
-ENDING_ORDER = ("web", "worker", "relay", "projector")
+PROVIDER = "demo-provider"
+"""An identity provider for the demo directory; only where there is that directory, and node and npm to run it."""
+ENDING_ORDER = ("web", "worker", "relay", "projector", PROVIDER)
 CHILD_SECONDS = 3.0
 """Programs have this long to end in order, then they are killed; with the servers the whole end stays under 5 s."""
 
@@ -132,7 +135,14 @@ class Household:
         demo = self.data_dir / "demo.txt"
         if demo.exists():
             say(demo.read_text(encoding="utf-8").rstrip("\n"))
+            self._offer_provider(addresses)
         say(f"Watchword is ready on http://{LOOPBACK}:{self.settings.port}")
+
+    def _offer_provider(self, addresses: dict[str, str | int | None]) -> None:
+        if self._on_loopback and not lacks():
+            child = self._child(PROVIDER, addresses)
+            child.start()
+            self.watched.append(Watched(PROVIDER, child))
 
     def look_after(self) -> None:
         """Start again whatever dies, for ever."""

@@ -22,7 +22,7 @@ _MAILS = {
 
 def sentence(fact: Fact) -> str:
     """Return what happened, in words."""
-    for part in (_directory, _policy, _authenticator, _mail):
+    for part in (_directory, _identity, _policy, _authenticator, _mail):
         if words := part(fact):
             return words
     return fact.TOPIC.replace("_", " ").replace(".", ": ").capitalize()
@@ -56,6 +56,34 @@ def _directory(fact: Fact) -> str:
             return "Account restored"
         case f.AccountErased():
             return "Name, address and keys erased"
+        case _:
+            return ""
+
+
+def _identity(fact: Fact) -> str:
+    match fact:
+        case f.DomainProved():
+            return f"The mail domain {fact.domain} is the partner's"
+        case f.DomainWithdrawn():
+            return f"The mail domain {fact.domain} is no longer the partner's"
+        case f.IdentityProviderAdded():
+            return f"Identity provider added: {fact.name} ({fact.issuer})"
+        case f.IdentityProviderRemoved():
+            return "Identity provider removed"
+        case f.MfaCredited():
+            return "The MFA of an identity provider counts as ours"
+        case f.MfaUncredited():
+            return "The MFA of an identity provider counts no longer as ours"
+        case f.IdentityInvited():
+            return "Invited to link an identity"
+        case f.IdentityLinked():
+            return f"Identity linked ({fact.by.value.replace('_', ' ')})"
+        case f.IdentityUnlinked():
+            return "Identity unlinked"
+        case f.IdentityProved():
+            how = f" ({fact.amr})" if fact.amr else ""
+            signed_in = fact.purpose is f.ProvedFor.SIGN_IN
+            return f"{'Signed in' if signed_in else 'Confirmed'} at an identity provider{how}"
         case _:
             return ""
 

@@ -1,6 +1,7 @@
 """Partner, Organization, Account: who belongs where, and what each may become."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from domain.facts import (
     AccountDisabled,
@@ -8,6 +9,12 @@ from domain.facts import (
     AccountMoved,
     AccountRegistered,
     AccountRestored,
+    DomainProved,
+    DomainWithdrawn,
+    IdentityInvited,
+    IdentityLinked,
+    IdentityUnlinked,
+    LinkedBy,
     OrganizationRegistered,
     OrganizationRenamed,
     PartnerRegistered,
@@ -38,6 +45,14 @@ class AccountIsErased(Refused):
     """This account was erased; it cannot be used again."""
 
 
+class AnotherIdentityLinked(Refused):
+    """The account has another identity of this provider: unlink that one first."""
+
+
+class InvitationOver(Refused):
+    """The invitation was used, replaced, or has run out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Partner:
     """One tenant."""
@@ -45,6 +60,8 @@ class Partner:
     name: str = ""
     type: PartnerType | None = None
     parent: str | None = None
+    domains: frozenset[str] = frozenset()
+    """Mail domains that are proved to be the partner's."""
 
     def register(self, *, name: str, type: PartnerType, parent: str | None) -> list[Fact]:  # noqa: A002 the word of the facts
         """Join, or take another name; said twice it changes nothing."""
@@ -55,6 +72,14 @@ class Partner:
         if (self.type, self.parent) != (type, parent):
             raise PartnerIsFixed
         return [] if self.name == name else [PartnerRenamed(name=name)]
+
+    def prove(self, domain: str) -> list[Fact]:
+        """Take a mail domain as the partner's."""
+        return [] if domain in self.domains else [DomainProved(domain=domain)]
+
+    def withdraw(self, domain: str) -> list[Fact]:
+        """Take a mail domain as the partner's no longer."""
+        return [DomainWithdrawn(domain=domain)] if domain in self.domains else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +107,9 @@ class Account:
     role: Role = Role.END_USER
     disabled: bool = False
     erased: bool = False
+    identities: dict[str, str] = field(default_factory=dict)
+    """By provider, the digest of the identity that is linked."""
+    invitation: IdentityInvited | None = None
 
     def register(self, *, partner_id: str, organization_id: str | None, role: Role) -> list[Fact]:
         """Get an account, or another role or place of the same partner; said twice it changes nothing."""
@@ -111,6 +139,35 @@ class Account:
         """Forget the person; the history stays."""
         return [] if self.erased else [AccountErased()]
 
+    def invite(self, invitation: IdentityInvited) -> list[Fact]:
+        """Let whoever holds the invitation link an identity; an older invitation ends."""
+        if self.erased:
+            raise AccountIsErased
+        return [invitation]
+
+    def invited(self, invitation_id: str, at: datetime) -> IdentityInvited:
+        """Return the invitation that stands, if it is this one."""
+        found = self.invitation
+        if found is None or found.invitation_id != invitation_id or found.expires_at < at:
+            raise InvitationOver
+        return found
+
+    def link(self, provider_id: str, subject_digest: str, by: LinkedBy) -> list[Fact]:
+        """Let an identity open this account; said twice it changes nothing."""
+        if self.erased:
+            raise AccountIsErased
+        if self.identities.get(provider_id, subject_digest) != subject_digest:
+            raise AnotherIdentityLinked
+        if provider_id in self.identities:
+            return []
+        return [IdentityLinked(provider_id=provider_id, subject_digest=subject_digest, by=by)]
+
+    def unlink(self, provider_id: str) -> list[Fact]:
+        """Let the identity of a provider open this account no longer."""
+        if provider_id not in self.identities:
+            return []
+        return [IdentityUnlinked(provider_id=provider_id, subject_digest=self.identities[provider_id])]
+
 
 def evolve_partner(partner: Partner, fact: Fact) -> Partner:
     """Apply one fact. No rule, no refusal."""
@@ -119,6 +176,10 @@ def evolve_partner(partner: Partner, fact: Fact) -> Partner:
             return Partner(name=fact.name, type=fact.type, parent=fact.parent)
         case PartnerRenamed():
             return replace(partner, name=fact.name)
+        case DomainProved():
+            return replace(partner, domains=partner.domains | {fact.domain})
+        case DomainWithdrawn():
+            return replace(partner, domains=partner.domains - {fact.domain})
         case _:
             return partner
 
@@ -148,6 +209,19 @@ def evolve_account(account: Account, fact: Fact) -> Account:
         case AccountRestored():
             return replace(account, disabled=False)
         case AccountErased():
-            return replace(account, disabled=True, erased=True)
+            return replace(account, disabled=True, erased=True, identities={}, invitation=None)
+        case IdentityInvited():
+            return replace(account, invitation=fact)
+        case IdentityLinked():
+            return _linked(account, fact)
+        case IdentityUnlinked():
+            left = {each: digest for each, digest in account.identities.items() if each != fact.provider_id}
+            return replace(account, identities=left)
         case _:
             return account
+
+
+def _linked(account: Account, fact: IdentityLinked) -> Account:
+    used = account.invitation is not None and account.invitation.provider_id == fact.provider_id
+    identities = account.identities | {fact.provider_id: fact.subject_digest}
+    return replace(account, identities=identities, invitation=None if used else account.invitation)

@@ -137,6 +137,129 @@ class SignInUnlocked(Fact):
     TOPIC = "account.sign_in_unlocked"
 
 
+# ── Who else may say who somebody is ────────────────────────────────────────────────────────────────────────────────
+
+
+class ProviderKind(StrEnum):
+    """How a provider names people."""
+
+    ENTRA = "entra"
+    """Microsoft Entra ID, one tenant of it: a person is the tenant's id and the object's."""
+    GOOGLE = "google"
+    """Google, one hosted domain of it: a person is the subject."""
+    OPENID = "openid"
+    """Any other OpenID Connect issuer: a person is the subject."""
+
+
+class LinkedBy(StrEnum):
+    """What showed that an identity and an account are the same person's."""
+
+    INVITATION = "invitation"
+    """The person held an invitation for the account."""
+    VERIFIED_ADDRESS = "verified_address"
+    """The provider verified the account's mail address, whose domain the partner has proved."""
+    SESSION = "session"
+    """The person was signed in, and had just confirmed it."""
+
+
+class ProvedFor(StrEnum):
+    """What the provider was asked for."""
+
+    SIGN_IN = "sign_in"
+    CONFIRMATION = "confirmation"
+    """Where others give their password again."""
+
+
+class DomainProved(Fact):
+    """A mail domain is the partner's: a provider of the partner may vouch for its addresses."""
+
+    TOPIC = "partner.domain_proved"
+    domain: str
+
+
+class DomainWithdrawn(Fact):
+    """A mail domain is no longer the partner's. Links that were made by it stay."""
+
+    TOPIC = "partner.domain_withdrawn"
+    domain: str
+
+
+class IdentityProviderAdded(Fact):
+    """People of a partner may sign in at an identity provider."""
+
+    TOPIC = "identity_provider.added"
+    partner_id: str
+    kind: ProviderKind
+    name: str
+    issuer: str
+    client_id: str
+    restricted_to: str
+    """The tenant of Entra ID or the hosted domain of Google that alone is let in; empty for another issuer."""
+    rank: int
+    """Accounts above this rank are not linked by their address: nobody becomes an owner by adding a provider."""
+
+
+class IdentityProviderRemoved(Fact):
+    """Nobody signs in at this provider any more; its links, its secret and the sessions that it opened ended."""
+
+    TOPIC = "identity_provider.removed"
+
+
+class MfaCredited(Fact):
+    """The provider's own MFA counts as ours from now on, where it says that it asked for one."""
+
+    TOPIC = "identity_provider.mfa_credited"
+
+
+class MfaUncredited(Fact):
+    """The provider's own MFA changes nothing again: both are asked."""
+
+    TOPIC = "identity_provider.mfa_uncredited"
+
+
+class IdentityInvited(Fact):
+    """Whoever holds the invitation may link an identity of the provider to this account, once."""
+
+    TOPIC = "account.identity_invited"
+    provider_id: str
+    invitation_id: str
+    """The invitation's public half."""
+    expires_at: datetime
+
+
+class IdentityLinked(Fact):
+    """The person behind an identity of a provider is the person of this account."""
+
+    TOPIC = "account.identity_linked"
+    provider_id: str
+    subject_digest: str
+    """A keyed digest of the provider's name for the person, of no use elsewhere."""
+    by: LinkedBy
+
+
+class IdentityUnlinked(Fact):
+    """That identity opens this account no longer, and the account's sessions ended."""
+
+    TOPIC = "account.identity_unlinked"
+    provider_id: str
+    subject_digest: str
+
+
+class IdentityProved(Fact):
+    """The provider said who the person is: for a sign-in, or again where others give their password."""
+
+    TOPIC = "account.identity_proved"
+    provider_id: str
+    subject_digest: str
+    purpose: ProvedFor
+    amr: str
+    """How the provider says it knew the person, its words with spaces between (RFC 8176); it proves nothing to us."""
+    acr: str
+    """The provider's own name for how sure it is; empty where it said none."""
+    credits_mfa: bool
+    """Whether the provider's MFA counted as ours at that moment, by the provider's setting."""
+
+
 # ── What a partner demands ──────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -16,6 +16,7 @@ class Action(StrEnum):
     SEE_USERS = "see_users"
     RESET_USER = "reset_user"
     SEE_AUDIT = "see_audit"
+    MANAGE_SIGN_ON = "manage_sign_on"
 
 
 class AnotherTenant(Refused):
@@ -60,6 +61,7 @@ TABLE: dict[Action, tuple[frozenset[PartnerType], frozenset[Role]]] = {
     Action.SEE_USERS: (_EVERY_TYPE, _READERS),
     Action.RESET_USER: (_EVERY_TYPE, _ADMINISTRATORS),
     Action.SEE_AUDIT: (_EVERY_TYPE, _ADMINISTRATORS | {Role.AUDITOR}),
+    Action.MANAGE_SIGN_ON: (_EVERY_TYPE, frozenset({Role.OWNER, Role.SUPER_ADMIN})),
 }
 """For each action: the partner types that know it, and the roles that may do it. All of it ends at the own partner."""
 

@@ -47,8 +47,14 @@ def requirement(policy: PartnerPolicy, population: Population) -> Requirement:
     return Requirement(required=True, why=why, policy_version=policy.version)
 
 
-def login_step(mfa: UserMFA, needed: Requirement) -> LoginStep:
-    """Return where a login leads. An active authenticator is always asked, enforced or not."""
+def login_step(mfa: UserMFA, needed: Requirement, *, credited: bool = False) -> LoginStep:
+    """Return where a login leads. An active authenticator is always asked, enforced or not.
+
+    ``credited``: an identity provider's MFA counts as ours, by that provider's setting. It replaces the code and the
+    set-up, but not the set-up that an administrator's reset asks for.
+    """
+    if credited and not mfa.owed_to_administrator():
+        return LoginStep.DASHBOARD
     if mfa.factor is Factor.ACTIVE:
         return LoginStep.CODE
     return LoginStep.SETUP if mfa.asks_for_setup(required=needed.required) else LoginStep.DASHBOARD

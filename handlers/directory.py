@@ -82,20 +82,6 @@ class AccountLine(Command):
         return f"partner:{self.partner}" if self.partner else f"organization:{self.organization}"
 
 
-class ImportLine(Command):
-    """One line: a partner, an organization or an account."""
-
-    partner: PartnerLine | None = None
-    organization: OrganizationLine | None = None
-    account: AccountLine | None = None
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Self:
-        if sum(each is not None for each in (self.partner, self.organization, self.account)) != 1:
-            raise ValueError('a line is one of {"partner": …}, {"organization": …}, {"account": …}')
-        return self
-
-
 @dataclass(frozen=True, slots=True)
 class Taken:
     """What one batch of an import came to."""

@@ -29,6 +29,9 @@ RESET_OF_TARGET = Limit("reset_of_target", 3, _HOUR)
 LINK_BY_NETWORK = Limit("link_by_network", 20, _HOUR)
 """Secrets of mailed links from one network."""
 
+PROVIDER_ANSWERS = Limit("provider_answers", 30, timedelta(minutes=5))
+"""Answers of identity providers from one network that led nowhere. Ours: as many as wrong passwords."""
+
 SETUPS = Limit("setups", 20, _HOUR)
 """Shown keys of one account. Ours: enough for a clumsy afternoon, and the log does not swell."""
 REFUSALS_RECORDED = Limit("refusals_recorded", 60, _HOUR)

@@ -15,9 +15,9 @@ from handlers.callers import (
     record_refusal,
     secrets_ended,
 )
+from handlers.confirming import prove_again, prove_password
 from handlers.limits import RESET_ASKED, RESET_ASKED_BY_NETWORK, RESET_ASKED_DAILY, RESET_BY_ACTOR, RESET_OF_TARGET
 from handlers.ports import AccountEntry, Change, Limit, SessionClosed, Sockets, StillAllowed
-from handlers.sessions import prove_password
 from handlers.shapes import Command, LinkSecret, Password, Reason
 from handlers.sign_in import LinkRefused, open_link
 
@@ -27,15 +27,15 @@ class PasswordNeeded(Refused):
 
 
 class RequestReset(Command):
-    """Ask to reset the own MFA, with the login password."""
+    """Ask to reset the own MFA, with the login password; without one the identity provider was asked a moment ago."""
 
-    password: Password
+    password: Password | None = None
 
 
 def request_reset(command: RequestReset, caller: Caller, s: Sockets) -> int:
     """Owe the person a link by mail; the old MFA stays in force. Asked too often, the answer is the same without a mail."""
     account = caller.person()
-    prove_password(account, command.password, caller, s)
+    used = prove_again(account, command.password, caller, s)
     mfa_of(account.account_id, s)[0].request_reset(reset_id="", at=caller.at)
     if not s.throttle.reserve(*_asked(account, caller), now=caller.at).admitted:
         return s.store.last_position()
@@ -45,7 +45,7 @@ def request_reset(command: RequestReset, caller: Caller, s: Sockets) -> int:
         mfa, version = mfa_of(account.account_id, s)
         facts = mfa.request_reset(reset_id=reset_id, at=caller.at)
         change = Change(f"user_mfa:{account.account_id}", version, facts, account.partner_id)
-        return s.store.append(change, origin=caller.origin(), rows=caller.guards())
+        return s.store.append(change, origin=caller.origin(), rows=[*caller.guards(), *used])
 
     return decided_again(decide)
 

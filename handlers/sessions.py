@@ -10,9 +10,7 @@ from domain.facts import Purpose, Role, Verified
 from domain.kernel import Fact, Refused
 from domain.totp import PERIOD_SECONDS, WINDOW_STEPS, clean_code, matching_step, time_step
 from domain.user_mfa import UserMFA
-from handlers.callers import Caller, TooManyTries, decided_again, mfa_of, secrets_ended
-from handlers.devices import known_device, password_tries, password_was_right, tell_of_lock
-from handlers.limits import PASSWORD_IN_A_ROW
+from handlers.callers import Caller, secrets_ended
 from handlers.ports import (
     AccountEntry,
     Change,
@@ -24,7 +22,6 @@ from handlers.ports import (
     Sockets,
     StillAllowed,
 )
-from handlers.shapes import Code, Command, Password, mail_key
 
 # Source of all: the product's security design, section 1.
 ANONYMOUS_FOR = timedelta(hours=1)
@@ -53,16 +50,8 @@ class State(StrEnum):
     SIGNED_IN = "signed_in"
 
 
-class WrongPassword(Refused):
-    """The password is not right; nothing has changed."""
-
-
 class CodeNotAccepted(Refused):
     """The code is wrong or was used already; which of the two is not said."""
-
-
-class CodeNeeded(Refused):
-    """The account has an authenticator: its code is asked beside the password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,58 +138,6 @@ def sign_out(caller: Caller, s: Sockets) -> None:
         s.sessions.save(SessionClosed(caller.token_hash))
 
 
-# ── The password, asked again ──
-
-
-def prove_password(account: AccountEntry, password: str, caller: Caller, s: Sockets) -> None:
-    """Compare the password of an account, under the same counts as a sign-in. Too many end the session, and are told."""
-    key = mail_key(account.mail_address)
-    own, network = password_tries(caller, key, s)
-    untrusted = not known_device(caller, key, s)
-    digest = s.keys.digest("mail", key)
-    in_a_row = [(PASSWORD_IN_A_ROW, digest)] if untrusted else []
-    reservation = s.throttle.reserve(*own, *in_a_row, *network, now=caller.at)
-    if not reservation.admitted:
-        raise TooManyTries(until=reservation.retry_at.isoformat() if reservation.retry_at else None)
-    known = {each.credential_id: each.password_hash for each in s.people.credentials(key)}
-    if s.passwords.matches(password, known.get(account.credential_id or "")):
-        password_was_right([*own, (PASSWORD_IN_A_ROW, digest)], network, s, of_all=len(known) == 1)
-        return
-    s.sign_in_log.note(caller.at, digest, caller.ip_prefix, known_device=not untrusted, outcome="wrong_password")
-    if {own[0][0].name, PASSWORD_IN_A_ROW.name} & set(reservation.last):
-        tell_of_lock(account, reservation, caller, s)
-        sign_out(caller, s)
-    raise WrongPassword
-
-
-class StepUp(Command):
-    """Give the password once more, and the code where the authenticator is active."""
-
-    password: Password
-    code: Code | None = None
-
-
-def step_up(command: StepUp, caller: Caller, s: Sockets) -> Progress:
-    """Open what asks for a fresh password, for five minutes, in this session only."""
-    account = caller.person()
-    prove_password(account, command.password, caller, s)
-
-    def decide() -> Progress:
-        session = replace(caller.sign_in()[1], stepped_up_until=caller.at + STEPPED_UP_FOR, seen_at=caller.at)
-        step = next_step(caller, s, session)
-        mfa, version = mfa_of(account.account_id, s)
-        if mfa.secret_ref is None:
-            s.sessions.save(*_guarded(caller), step.row)
-            return step.done(account)
-        if command.code is None:
-            raise CodeNeeded
-        facts = judged(command.code, Purpose.STEP_UP, mfa, caller, s)
-        position = store_code_try(facts, mfa, version, caller, s, [step.row])
-        return step.done(account, position)
-
-    return decided_again(decide)
-
-
 # ── A code ──
 
 
@@ -237,12 +174,13 @@ def store_code_try(
     rows = secrets_ended(mfa, facts, account.account_id)
     rows += if_verified if verified else [SessionClosed(token)] if last_one else []
     change = Change(f"user_mfa:{account.account_id}", version, facts, account.partner_id)
-    position = s.store.append(change, origin=caller.origin(), rows=[*_guarded(caller), *rows])
+    position = s.store.append(change, origin=caller.origin(), rows=[*guarded(caller), *rows])
     if not verified:
         raise CodeNotAccepted(challenge_ended=last_one)
     return position
 
 
-def _guarded(caller: Caller) -> list[SessionStands | StillAllowed]:
+def guarded(caller: Caller) -> list[SessionStands | StillAllowed]:
+    """Return what has to stand still while a code is judged: the sign-in, and the account behind it."""
     account = caller.person()
     return [SessionStands(caller.sign_in()[0]), StillAllowed(account.account_id, account.generations)]

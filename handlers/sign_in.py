@@ -1,14 +1,22 @@
 """From nobody to the dashboard: password, account, and what the account's MFA asks for."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from domain.facts import PasswordChanged, Purpose, SignInLocked, SignInUnlocked
+from domain.facts import (
+    IdentityProved,
+    PasswordChanged,
+    ProvedFor,
+    Purpose,
+    SignInLocked,
+    SignInUnlocked,
+)
 from domain.kernel import Fact, Refused
 from domain.requirement import LoginStep, login_step
 from handlers.callers import Caller, TooManyTries, decided_again, mfa_of, needed_of
 from handlers.devices import device_cookie, known_device, password_tries, password_was_right, tell_of_lock
 from handlers.limits import LINK_BY_NETWORK, PASSWORD_ELSEWHERE, PASSWORD_IN_A_ROW
-from handlers.ports import AccountEntry, Change, Link, LinkUsed, Sockets, StillAllowed
+from handlers.ports import AccountEntry, Change, Link, LinkUsed, ProviderSession, Row, Sockets, StillAllowed
 from handlers.sessions import (
     Progress,
     State,
@@ -55,11 +63,21 @@ def sign_in(command: SignIn, caller: Caller, s: Sockets) -> Progress:
     own.append((PASSWORD_IN_A_ROW, s.keys.digest("mail", key)))
     password_was_right(own, network, s, of_all=of_all)
     caller = replace(caller, session=None)
+    return enter_one_of(accounts, caller, s)
+
+
+def enter_one_of(
+    accounts: Sequence[AccountEntry], caller: Caller, s: Sockets, said: ProviderSession | None = None
+) -> Progress:
+    """Go on as the only account, or ask which one; ``said`` is the word of an identity provider in a password's place."""
     if len(accounts) == 1:
-        return _enter(accounts[0], caller, s)
+        return _enter(accounts[0], caller, s, said)
     choices = tuple(_choice(account) for account in accounts)
-    step = next_step(caller, s, session_for(State.IDENTIFIED, None, caller, s, choices=choices))
+    session = session_for(State.IDENTIFIED, None, caller, s, choices=choices)
+    step = next_step(caller, s, session)
     s.sessions.save(step.row)
+    if said is not None:
+        s.identities.save(replace(said, handle=session.handle))
     return step.done(None)
 
 
@@ -92,22 +110,56 @@ def select_account(command: SelectAccount, caller: Caller, s: Sockets) -> Progre
     account = s.people.account(command.account_id)
     if account is None or account.disabled or _choice(account) not in session.choices:
         raise NoSuchChoice
-    return _enter(account, caller, s)
+    return _enter(account, caller, s, s.identities.session(session.handle, caller.at))
 
 
-def _enter(account: AccountEntry, caller: Caller, s: Sockets) -> Progress:
-    """Open the session that the account's MFA and its partner's policy lead to."""
+def _enter(account: AccountEntry, caller: Caller, s: Sockets, said: ProviderSession | None) -> Progress:
+    """Open the session that the account's MFA and its partner's policy lead to. How one came here changes neither."""
     mfa, _ = mfa_of(account.account_id, s)
     needed, _ = needed_of(account, s)
+    credited = said is not None and said.credited
     state = {
         LoginStep.CODE: State.MFA_CODE_REQUIRED,
         LoginStep.SETUP: State.MFA_SETUP_REQUIRED,
         LoginStep.DASHBOARD: State.SIGNED_IN,
-    }[login_step(mfa, needed)]
+    }[login_step(mfa, needed, credited=credited)]
     done = state is State.SIGNED_IN
-    step = next_step(caller, s, session_for(state, account, caller, s, required_level=1 if done else 2))
-    s.sessions.save(StillAllowed(account.account_id, account.generations), step.row)
+    level = 2 if done and credited else 1
+    session = session_for(state, account, caller, s, level=level, required_level=level if done else 2)
+    step = next_step(caller, s, session)
+    allowed = StillAllowed(account.account_id, account.generations)
+    if said is not None:
+        return step.done(
+            account, _keep_word(replace(said, handle=session.handle), [allowed, step.row], account, caller, s)
+        )
+    s.sessions.save(allowed, step.row)
     return step.done(account, device=device_cookie(caller, account, s) if done else None)
+
+
+def _keep_word(said: ProviderSession, rows: list[Row], account: AccountEntry, caller: Caller, s: Sockets) -> int:
+    """Store the session together with the fact that says by whose word it was opened."""
+    fact = proved(said, ProvedFor.SIGN_IN)
+    stream = f"account:{account.account_id}"
+    origin = replace(caller, account=account).origin()
+
+    def append() -> int:
+        version = s.store.load(stream, lambda count, _: count + 1, 0)[1]
+        change = Change(stream, version, [fact], account.partner_id)
+        return s.store.append(change, origin=replace(origin, session=said.handle), rows=[*rows, said])
+
+    return decided_again(append)
+
+
+def proved(said: ProviderSession, purpose: ProvedFor) -> IdentityProved:
+    """Return the fact of a provider's word."""
+    return IdentityProved(
+        provider_id=said.provider_id,
+        subject_digest=said.subject_digest,
+        purpose=purpose,
+        amr=said.amr,
+        acr=said.acr,
+        credits_mfa=said.credited,
+    )
 
 
 class EnterCode(Command):

@@ -3,11 +3,21 @@
 import json
 import os
 import secrets
+import signal
+import sys
 import tempfile
+import threading
 from pathlib import Path
 
 from api.bootstrap import Watchword
+from api.children import SUPERVISED, watch_parent
+from api.cli.console import operator, plugged
 from api.cli.importing import take_file
+from api.embedded.processes import EmbeddedError
+from api.embedded.provider import EmbeddedProvider
+from handlers import identity_providers
+from handlers.errands import BACK
+from handlers.identity_providers import OPERATOR, DomainLine, ProviderLine
 
 DOMAIN = "example.org"
 _WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron", "inlet", "juniper", "kelp", "linden")
@@ -85,3 +95,53 @@ def _who_can_sign_in(password: str) -> str:
         place = account.get("partner") or account["organization"]
         lines.append(f"  {account['email']:36} {account['role']:12} of {place}")
     return "\n".join(lines) + "\n"
+
+
+# ── An identity provider that knows the same people ──
+
+_PARTNER = "north"
+_NAME = "the demo provider"
+
+
+def demo_provider() -> None:
+    """Run an identity provider for people of the demo directory, as a part of `watchword run`."""
+    over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: over.set())
+    if supervisor := os.environ.get(SUPERVISED):
+        watch_parent(int(supervisor))
+    with plugged() as watchword:
+        client = {
+            "client_id": "watchword",
+            "token_endpoint_auth_method": "none",
+            "redirect_uris": [f"{watchword.settings.public_url}{BACK}"],
+        }
+        settings = {"title": "Demo provider", "clients": [client], "people": _known_there(), "second_factor": True}
+        provider = EmbeddedProvider(watchword.settings.data_dir, settings)
+        try:
+            provider.start()
+            _offer(provider.url, watchword)
+            over.wait()
+        except EmbeddedError as error:  # such as no network to fetch it: everything else runs without
+            print(f"watchword: no demo provider: {error}", file=sys.stderr, flush=True)
+            over.wait()
+        finally:
+            provider.stop()
+
+
+def _known_there() -> list[dict[str, object]]:
+    return [{"sub": each["id"], "email": each["email"], "email_verified": True} for each in accounts()]
+
+
+def _offer(issuer: str, watchword: Watchword) -> None:
+    """Let people of one demo partner sign in there; a provider of an earlier address is removed."""
+    s, provider_id = watchword.sockets, f"demo-{issuer.rpartition(':')[2]}"
+    for each in s.identities.providers(_PARTNER):
+        if each.name == _NAME and each.issuer != issuer:
+            identity_providers.remove(each.provider_id, operator(watchword), s)
+    for place in (_PARTNER, *(id_ for id_, _, partner in ORGANIZATIONS if partner == _PARTNER)):
+        line = DomainLine(name=f"{place}.{DOMAIN}", partner=_PARTNER)
+        identity_providers.set_domain(line, proved=True, origin=operator(watchword), s=s)
+    wanted = {"id": provider_id, "partner": _PARTNER, "kind": "openid", "issuer": issuer, "name": _NAME}
+    provider = ProviderLine.model_validate({**wanted, "client_id": "watchword"})
+    identity_providers.add(provider, OPERATOR, operator(watchword), s)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from api.cli.console import Json, answer, operator, plugged
-from api.cli.demo import load_demo
+from api.cli.demo import demo_provider, load_demo
 from api.cli.importing import take_file
 from handlers import directory
 
@@ -18,6 +18,7 @@ def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     app.command("import")(import_file)
     app.command("demo")(demo)
+    app.command("demo-provider", hidden=True)(demo_provider)
     app.add_typer(accounts, name="accounts")
     app.add_typer(tokens, name="tokens")
 

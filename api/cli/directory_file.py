@@ -5,11 +5,34 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
-from handlers.directory import AccountLine, ImportLine, OrganizationLine, PartnerLine
+from handlers.directory import AccountLine, OrganizationLine, PartnerLine
+from handlers.identity_providers import DomainLine, ProviderLine
+from handlers.shapes import Command
+
+KINDS = ("partner", "organization", "account", "domain", "identity_provider")
+
+
+class ImportLine(Command):
+    """One line: a partner, an organization, an account, or what single sign-on needs."""
+
+    partner: PartnerLine | None = None
+    organization: OrganizationLine | None = None
+    account: AccountLine | None = None
+    domain: DomainLine | None = None
+    identity_provider: ProviderLine | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if len(self.model_fields_set) != 1 or None in (getattr(self, name) for name in self.model_fields_set):
+            raise ValueError(
+                'a line is one of {"partner": …}, {"organization": …}, {"account": …}, {"domain": …},'
+                ' {"identity_provider": …}'
+            )
+        return self
 
 
 class LineError(NamedTuple):
@@ -27,6 +50,8 @@ class Directory:
     partners: dict[str, tuple[int, PartnerLine]] = field(default_factory=dict)
     organizations: dict[str, tuple[int, OrganizationLine]] = field(default_factory=dict)
     accounts: dict[str, tuple[int, AccountLine]] = field(default_factory=dict)
+    domains: dict[str, tuple[int, DomainLine]] = field(default_factory=dict)
+    identity_providers: dict[str, tuple[int, ProviderLine]] = field(default_factory=dict)
     errors: list[LineError] = field(default_factory=list)
 
 
@@ -72,13 +97,14 @@ def _csv_lines(path: Path, found: Directory) -> Iterator[tuple[int, Any]]:
                 return
             kind = (row.pop("kind", None) or "").strip()
             fields: dict[str, Any] = {name or "columns": value for name, value in row.items() if value}
-            if "sso" in fields:
-                fields["sso"] = fields["sso"].lower() in {"true", "1", "yes"}
+            for flag in ("sso", "credits_mfa"):
+                if flag in fields:
+                    fields[flag] = fields[flag].lower() in {"true", "1", "yes"}
             yield reader.line_num, {kind or "kind": fields}
 
 
 def _sort_in(number: int, line: ImportLine, found: Directory) -> None:
-    for kind in ("partner", "organization", "account"):
+    for kind in KINDS:
         item = getattr(line, kind)
         if item is not None:
             known = getattr(found, f"{kind}s")

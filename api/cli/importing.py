@@ -8,9 +8,11 @@ from typing import Any, TypeVar
 
 from api.bootstrap import Watchword
 from api.cli.console import operator, progress
-from api.cli.directory_file import Directory, LineError, read_file
+from api.cli.directory_file import KINDS, Directory, LineError, read_file
 from domain.directory import Partner, evolve_partner
+from domain.identity import ProviderState, evolve_provider
 from handlers.directory import BATCH, AccountLine, OrganizationLine, PartnerLine, register, take_accounts
+from handlers.identity_providers import OPERATOR, add, set_domain
 from handlers.ports import Credential
 from handlers.shapes import mail_key
 
@@ -30,13 +32,17 @@ def take_file(path: Path, watchword: Watchword) -> Result:
     """Take a file over in batches. With one bad line nothing is taken; taken twice it changes nothing."""
     found = read_file(path)
     Known(watchword).check(found)
-    lines = len(found.partners) + len(found.organizations) + len(found.accounts)
+    lines = sum(len(getattr(found, f"{kind}s")) for kind in KINDS)
     if found.errors:
         return Result(lines, errors=sorted(found.errors))
     result = Result(lines)
     places: list[tuple[int, PartnerLine | OrganizationLine]] = [*found.partners.values(), *found.organizations.values()]
     for _, item in places:
         result.changed += register(item, operator(watchword), watchword.sockets)
+    for _, domain in found.domains.values():
+        result.changed += set_domain(domain, proved=True, origin=operator(watchword), s=watchword.sockets)
+    for _, provider in found.identity_providers.values():
+        result.changed += add(provider, OPERATOR, operator(watchword), watchword.sockets)
     result.changed += _take_accounts([line for _, line in found.accounts.values()], watchword)
     return result
 
@@ -57,6 +63,7 @@ class Known:
         self._check_partners(found, types)
         self._check_parents(found, types)
         self._check_organizations(found, types, owners)
+        self._check_sign_on(found, types)
         self._check_accounts(found, types, owners)
 
     @staticmethod
@@ -90,6 +97,20 @@ class Known:
             if owners.get(line.id, line.partner) != line.partner:
                 message = f"{line.id} belongs to {owners[line.id]}: it cannot move, register another organization"
                 found.errors.append(LineError(number, "organization.partner", message))
+
+    def _check_sign_on(self, found: Directory, types: dict[str, str]) -> None:
+        for kind, lines in (("domain", found.domains), ("identity_provider", found.identity_providers)):
+            for number, line in lines.values():
+                if line.partner not in types and line.partner not in found.partners:
+                    message = f"there is no partner {line.partner}: add a line for it"
+                    found.errors.append(LineError(number, f"{kind}.partner", message))
+        for number, provider in found.identity_providers.values():
+            before, _ = self._store.load(f"identity_provider:{provider.id}", evolve_provider, ProviderState())
+            if before.removed or (
+                before.added and before.added.model_copy(update={"rank": OPERATOR}) != provider.added(OPERATOR)
+            ):
+                message = f"{provider.id} was removed, or has another issuer, client or tenant: use another id"
+                found.errors.append(LineError(number, "identity_provider.id", message))
 
     def _check_accounts(self, found: Directory, types: dict[str, str], owners: dict[str, str]) -> None:
         all_owners = owners | {line.id: line.partner for _, line in found.organizations.values()}

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from api.cli import audit, coverage, directory, exporting, operate, past, serve
+from api.cli import audit, coverage, directory, exporting, operate, past, serve, sso
 from api.settings import BadSetting
 from domain.kernel import Refused
 from handlers.ports import LedgerBroken, Unavailable
@@ -16,7 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for group in (serve, directory, operate, audit, past, exporting, coverage):
+for group in (serve, directory, operate, audit, past, exporting, coverage, sso):
     group.add_to(app)
 
 

@@ -74,7 +74,9 @@ def rotate(*, as_json: Json = False) -> None:
     """Make a new key-encryption key and bring every data key under it, while sign-ins go on."""
     with plugged() as watchword:
         version = watchword.keyring.rotate()
-        row = watchword.database.one("SELECT count(*) AS keys FROM data_key")
+        row = watchword.database.one(
+            "SELECT (SELECT count(*) FROM data_key) + (SELECT count(*) FROM client_secret) AS keys"
+        )
         count = 0
         with progress("rewrapping data keys", row["keys"] if row else 0) as done:
             for batch in watchword.vault.rewrap(version):

@@ -11,8 +11,9 @@ from api.doors import Asked, form_of
 from api.refusals import TABLE
 from domain.kernel import Refused
 from domain.totp import MalformedCode
+from handlers.confirming import StepUp, confirmed, step_up
 from handlers.ports import Unavailable
-from handlers.sessions import StepUp, step_up, token_hash
+from handlers.sessions import token_hash
 
 Wish = TypeVar("Wish", bound=BaseModel)
 LABELS = {
@@ -57,8 +58,14 @@ def _message(name: str, each: ErrorDetails) -> str:
 def wrong_of(error: Exception, now: datetime, form: str = "") -> Wrong:
     """Return what a person is told about an error."""
     if isinstance(error, ValidationError):
-        fields = {str(each["loc"][0]): _message(str(each["loc"][0]), each) for each in error.errors()}
-        return Wrong(422, "Some of the input is not as it should be; nothing has changed.", fields, form)
+        fields = {str(e["loc"][0]): _message(str(e["loc"][0]), e) for e in error.errors() if e["loc"]}
+        of_all = "; ".join(_message("", each) for each in error.errors() if not each["loc"])
+        sentence = (
+            f"Nothing has changed: {of_all}."
+            if of_all
+            else "Some of the input is not as it should be; nothing has changed."
+        )
+        return Wrong(422, sentence, fields, form)
     if isinstance(error, MalformedCode):
         return Wrong(422, "Nothing has changed.", {"code": str(error)}, form)
     if isinstance(error, Unavailable):
@@ -93,12 +100,20 @@ def asks_for_password(asked: Asked) -> bool:
     return until is None or until < asked.caller.at
 
 
+def proof_for(asked: Asked) -> str:
+    """Return by what the person proves again who it is: ``password``, ``provider``, or ``confirmed`` there a moment ago."""
+    account = asked.caller.account
+    if account is None or account.credential_id is not None:
+        return "password"
+    return "confirmed" if confirmed(asked.caller, asked.s) else "provider"
+
+
 def stepped_up(asked: Asked) -> None:
     """Take the password, and the code where MFA is active, which the form asked for if the last ones are too old."""
     given = form_of(asked.request)
-    if not asks_for_password(asked) or "password" not in given:
+    if not asks_for_password(asked) or ("password" not in given and proof_for(asked) != "confirmed"):
         return
-    progress = step_up(StepUp(password=given["password"], code=given.get("code") or None), asked.caller, asked.s)
+    progress = step_up(StepUp(password=given.get("password"), code=given.get("code") or None), asked.caller, asked.s)
     asked.proceed(progress)
     assert progress.token is not None  # noqa: S101 a step up always takes a new token
     asked.caller = replace(

@@ -31,6 +31,13 @@ SAID = {
     "mail_again": Notice("The mail is on its way again, with a new link. The older link no longer works."),
     "too_many_tries": Notice("Too many wrong codes or passwords: sign in again.", "problem"),
     "sign_in_unlocked": Notice("Sign-in is open again."),
+    "identity_linked": Notice("The identity is linked: from now on you can sign in with it."),
+    "identity_unlinked": Notice(
+        "The identity is unlinked, and every session of your account has ended. Sign in again."
+    ),
+    "provider_added": Notice("The identity provider is added. Try it in a private window before you tell others."),
+    "provider_changed": Notice("The identity provider is changed."),
+    "provider_removed": Notice("The identity provider is removed, and the sessions that it opened have ended."),
     "signed_out": Notice("You are signed out.", "info"),
     "form_too_old": Notice("That page had lain open for too long. Please try again.", "problem"),
     "session_ended": Notice("Please sign in to go on.", "info"),

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from api.doors import SAFE_METHODS, Asked, clear_cookie, cookie_name, csrf_token, one_cookie, set_cookie
 from api.frame.files import HERE, STATIC
-from api.frame.forms import LABELS, Wrong, asks_for_password, when, wrong_of
+from api.frame.forms import LABELS, Wrong, asks_for_password, proof_for, when, wrong_of
 from api.frame.notices import SAID, Notice
 from api.refusals import NotYet, ViewBehind
 from domain.facts import Factor
@@ -54,6 +54,7 @@ def page(asked: Asked, template: str, *, wrong: Wrong | None = None, status: int
     account, session = asked.caller.account, asked.caller.session
     signed_in = session is not None and session.state == State.SIGNED_IN
     me = member(account) if account and signed_in else None
+    proof = proof_for(asked) if signed_in else "password"
     text = _templates.get_template(template).render(
         **context,
         static=STATIC,
@@ -62,9 +63,11 @@ def page(asked: Asked, template: str, *, wrong: Wrong | None = None, status: int
         me=account if signed_in else None,
         sees_users=me is not None and may(me, Action.SEE_USERS),
         sees_audit=me is not None and may(me, Action.SEE_AUDIT),
+        sees_sign_on=me is not None and may(me, Action.MANAGE_SIGN_ON),
         mails=asked.watchword.settings.mail_pages,
         csrf=csrf_token(session.handle, asked.s) if session else "",
-        ask_password=signed_in and asks_for_password(asked),
+        proof=proof,
+        ask_password=proof if signed_in and asks_for_password(asked) else "",
         ask_code=signed_in and account is not None and mfa_of(account.account_id, asked.s)[0].factor is Factor.ACTIVE,
         support=asked.watchword.settings.support_url,
     )
@@ -164,6 +167,7 @@ def of_error(request: Request, error: Exception, answer: JSONResponse) -> Respon
         mails=False,
         sees_users=False,
         sees_audit=False,
+        sees_sign_on=False,
     )
     headers = {k: v for k, v in answer.headers.items() if k in {"retry-after", "allow"}}
     page_answer = HTMLResponse(text, answer.status_code, headers=headers)

@@ -3,10 +3,10 @@
 from fastapi import APIRouter
 
 from api.frame.page import of_error
-from api.pages import audit, coverage, home, links, mail, security, setup, sign_in, users
+from api.pages import audit, coverage, home, identities, links, mail, providers, security, setup, sign_in, users
 
 router = APIRouter(include_in_schema=False)
-for _each in (sign_in, setup, home, security, users, links, audit, coverage):
+for _each in (sign_in, providers, identities, setup, home, security, users, links, audit, coverage):
     router.include_router(_each.router)
 
 mail_router = mail.router

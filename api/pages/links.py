@@ -33,9 +33,12 @@ def _reset(reset_id: str, asked: Asked, wrong: Wrong | None = None) -> Response:
         return page(asked, "links/gone.html", wrong=wrong, status=410)
     own = asked.caller.account is not None and asked.caller.account.account_id == account.account_id
     if waiting.by is Initiator.PERSON:
-        signed_in = own and asked.caller.session is not None and asked.caller.session.state == State.SIGNED_IN
+        state = asked.caller.session.state if own and asked.caller.session else State.ANONYMOUS
+        by_provider = account.credential_id is None  # there is no password: the provider's word has opened this sign-in
+        signed_in = state == State.SIGNED_IN or (by_provider and own)
         typed = mailed_secret(form_of(asked.request).get("secret", ""))
-        return page(asked, "links/reset.html", wrong=wrong, reset_id=reset_id, signed_in=signed_in, secret=typed)
+        known = {"signed_in": signed_in, "by_provider": by_provider}
+        return page(asked, "links/reset.html", wrong=wrong, reset_id=reset_id, secret=typed, **known)
     state = State(asked.caller.session.state) if own and asked.caller.session else State.ANONYMOUS
     goes_on = state in {State.MFA_SETUP_REQUIRED, State.SIGNED_IN}
     return page(asked, "links/set_up_again.html", wrong=wrong, onward="/mfa/setup" if goes_on else PLACES[state])

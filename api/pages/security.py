@@ -33,6 +33,7 @@ def _show(asked: Asked, wrong: Wrong | None = None, ask: str = "") -> Response:
         "owed": status.mfa.owed_to_administrator(),
         "can_switch_off": status.can_switch_off,
         "policy": _policy(asked),
+        "has_providers": bool(asked.s.identities.providers(asked.caller.person().partner_id)),
     }
     return page(asked, "security/settings.html", wrong=wrong, **context)
 
@@ -81,7 +82,9 @@ def request_reset(asked: Annotated[Asked, Depends(Admit(SIGNED_IN))]) -> Respons
     """Have the link of the own reset mailed."""
 
     def wish() -> Response:
-        position = reset.request_reset(command(reset.RequestReset, asked), asked.caller, asked.s)
+        given = form_of(asked.request)
+        typed = {"password": given["password"]} if "password" in given else {}
+        position = reset.request_reset(command(reset.RequestReset, asked, **typed), asked.caller, asked.s)
         return go(asked, PATH, "reset_mailed", position)
 
     return tried(asked, wish, lambda wrong: _show(asked, wrong, ask="reset"), form="reset")

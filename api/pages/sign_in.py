@@ -9,6 +9,7 @@ from api.doors import ANYBODY, CHOOSING, GIVING_A_CODE, Admit, Asked, form_of, w
 from api.frame.forms import Wrong, command
 from api.frame.page import PLACES, go, page, sign_out_here, tried
 from handlers import sessions, sign_in
+from handlers.errands import buttons
 from handlers.sessions import Progress, State
 
 router = APIRouter()
@@ -26,13 +27,14 @@ def show_sign_in(asked: Annotated[Asked, Depends(Admit(ANYBODY))]) -> Response:
     """Ask for address and password."""
     if asked.caller.session and asked.caller.session.state == State.SIGNED_IN:
         return go(asked, "/")
-    return _sign_in_form(asked)
+    return sign_in_form(asked)
 
 
-def _sign_in_form(asked: Asked, wrong: Wrong | None = None) -> Response:
-    return page(
-        with_session(asked), "sign_in/password.html", wrong=wrong, email=form_of(asked.request).get("email", "")
-    )
+def sign_in_form(asked: Asked, wrong: Wrong | None = None) -> Response:
+    """Return the page that asks for address and password, with a button for each kind of identity provider."""
+    typed = form_of(asked.request).get("email", "")
+    providers = buttons(asked.s)
+    return page(with_session(asked), "sign_in/password.html", wrong=wrong, email=typed, providers=providers)
 
 
 @router.post("/sign-in")
@@ -42,7 +44,7 @@ def post_sign_in(asked: Annotated[Asked, Depends(Admit(ANYBODY))]) -> Response:
     def wish() -> Response:
         return went_on(asked, sign_in.sign_in(command(sign_in.SignIn, asked), asked.caller, asked.s))
 
-    return tried(asked, wish, lambda wrong: _sign_in_form(asked, wrong))
+    return tried(asked, wish, lambda wrong: sign_in_form(asked, wrong))
 
 
 @router.get("/sign-in/account")

@@ -25,6 +25,7 @@ FAILURES: dict[int | str, dict[str, Any]] = {
         403: "Refused by a rule that `reason` names.",
         404: "There is nothing with this id, for this caller.",
         409: "The present state does not allow it.",
+        410: "The link was used, was replaced, or has run out.",
         413: "Larger than 64 kB.",
         422: "Some of the input is not as it should be; `errors` names the fields.",
         429: "Tried too often; `Retry-After` says how long to wait.",

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Response
 
 from api.doors import ANYBODY, CHOOSING, GIVING_A_CODE, SIGNED_IN, Admit, Asked, clear_cookie, with_session
 from api.rest.answers import PositionAnswer, SessionAnswer, session_answer
-from handlers import sessions, sign_in
+from handlers import confirming, sessions, sign_in
 from handlers.sessions import Progress
 from handlers.shapes import Id
 
@@ -52,9 +52,9 @@ def post_code(command: sign_in.EnterCode, asked: Annotated[Asked, Depends(Admit(
 
 
 @router.post("/session/step-up")
-def post_step_up(command: sessions.StepUp, asked: Annotated[Asked, Depends(Admit(SIGNED_IN))]) -> SessionAnswer:
+def post_step_up(command: confirming.StepUp, asked: Annotated[Asked, Depends(Admit(SIGNED_IN))]) -> SessionAnswer:
     """Give the password once more, and the code where MFA is active; opens the protected commands for five minutes."""
-    return _went_on(asked, sessions.step_up(command, asked.caller, asked.s))
+    return _went_on(asked, confirming.step_up(command, asked.caller, asked.s))
 
 
 @router.post("/unlock/{link_id}/confirm")

@@ -11,10 +11,30 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from handlers.adapters.keyring import Keyring
 from handlers.adapters.postgres.database import Database
-from handlers.ports import SecretKept, Unreadable
+from handlers.ports import ClientSecretKept, SecretKept, Unreadable
 
 _NONCE_BYTES = 12
 """96 random bits for each encryption. Source: NIST SP 800-38D section 8.2.2; far below 2^32 uses of each key."""
+
+_WRAPPED = (
+    (
+        "data_key",
+        (
+            "SELECT k.account_id AS owner, k.wrapped, k.kek_version, a.partner_id FROM data_key k JOIN account_access a"
+            " USING (account_id) WHERE k.kek_version < %s ORDER BY k.kek_version LIMIT %s FOR UPDATE OF k SKIP LOCKED"
+        ),
+        "UPDATE data_key SET wrapped = %s, kek_version = %s WHERE account_id = %s",
+    ),
+    (
+        "provider_key",
+        (
+            "SELECT k.provider_id AS owner, k.wrapped, k.kek_version, p.partner_id FROM client_secret k"
+            " JOIN identity_provider p USING (provider_id) WHERE k.kek_version < %s LIMIT %s FOR UPDATE OF k SKIP LOCKED"
+        ),
+        "UPDATE client_secret SET wrapped = %s, kek_version = %s WHERE provider_id = %s",
+    ),
+)
+"""Every kind of wrapped key: its name, what is left of it to rewrap, and how that is written."""
 
 
 class SealedVault:
@@ -46,11 +66,28 @@ class SealedVault:
         key = self._unwrap(tenant, account_id, bytes(row["wrapped"]), row["kek_version"])
         return _open(key, bytes(row["sealed"]), _aad(tenant, account_id, "totp", secret_ref, 1)).decode()
 
-    def _unwrap(self, tenant: str, account_id: str, wrapped: bytes, version: int) -> bytes:
+    def seal_client_secret(self, *, tenant: str, provider_id: str, secret: str) -> ClientSecretKept:
+        """Seal a provider's client secret under a data key of its own."""
+        key = AESGCM.generate_key(256)
+        version, kek = self._keyring.current()
+        wrapped = _seal(kek, key, _aad(tenant, provider_id, "provider_key", "-", version))
+        sealed = _seal(key, secret.encode(), _aad(tenant, provider_id, "client_secret", "-", 1))
+        return ClientSecretKept(provider_id, sealed, wrapped, version)
+
+    def client_secret(self, *, tenant: str, provider_id: str) -> str | None:
+        """Return that secret, None for a provider that knows us without one. Raises Unreadable."""
+        query = "SELECT sealed, wrapped, kek_version FROM client_secret WHERE provider_id = %s"
+        row = self._database.one(query, (provider_id,))
+        if row is None:
+            return None
+        key = self._unwrap(tenant, provider_id, bytes(row["wrapped"]), row["kek_version"], "provider_key")
+        return _open(key, bytes(row["sealed"]), _aad(tenant, provider_id, "client_secret", "-", 1)).decode()
+
+    def _unwrap(self, tenant: str, owner: str, wrapped: bytes, version: int, kind: str = "data_key") -> bytes:
         kek = self._keyring.kek(version)
         if kek is None:
             raise Unreadable(f"version {version} of the key-encryption key is not in the key file")
-        return _open(kek, wrapped, _aad(tenant, account_id, "data_key", "-", version))
+        return _open(kek, wrapped, _aad(tenant, owner, kind, "-", version))
 
     def rewrap(self, version: int, *, batch: int = 500) -> Iterator[int]:
         """Bring every data key under the given key-encryption key while sign-ins go on; yield how many each batch took.
@@ -60,24 +97,18 @@ class SealedVault:
         kek = self._keyring.kek(version)
         if kek is None:
             raise Unreadable(f"version {version} of the key-encryption key is not in the key file")
-        query = (
-            "SELECT k.account_id, k.wrapped, k.kek_version, a.partner_id FROM data_key k JOIN account_access a"
-            " USING (account_id) WHERE k.kek_version < %s ORDER BY k.kek_version LIMIT %s FOR UPDATE OF k SKIP LOCKED"
-        )
-        while True:
-            with self._database.transaction() as cursor:
-                rows = cursor.execute(query, (version, batch)).fetchall()
-                for row in rows:
-                    tenant, account = row["partner_id"], row["account_id"]
-                    key = self._unwrap(tenant, account, bytes(row["wrapped"]), row["kek_version"])
-                    wrapped = _seal(kek, key, _aad(tenant, account, "data_key", "-", version))
-                    cursor.execute(
-                        "UPDATE data_key SET wrapped = %s, kek_version = %s WHERE account_id = %s",
-                        (wrapped, version, account),
-                    )
-            if not rows:
-                return
-            yield len(rows)
+        for kind, query, update in _WRAPPED:
+            while True:
+                with self._database.transaction() as cursor:
+                    rows = cursor.execute(query, (version, batch)).fetchall()
+                    for row in rows:
+                        tenant, owner = row["partner_id"], row["owner"]
+                        key = self._unwrap(tenant, owner, bytes(row["wrapped"]), row["kek_version"], kind)
+                        wrapped = _seal(kek, key, _aad(tenant, owner, kind, "-", version))
+                        cursor.execute(update, (wrapped, version, owner))
+                if not rows:
+                    break
+                yield len(rows)
 
 
 def _aad(tenant: str, account_id: str, kind: str, record: str, version: int) -> bytes:

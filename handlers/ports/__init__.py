@@ -1,5 +1,15 @@
 """The sockets: what the handlers need from outside, in their own words."""
 
+from handlers.ports.identity import (
+    Asking,
+    AuthorizationAsked,
+    ClientSecretKept,
+    Identities,
+    ProviderDown,
+    Providers,
+    ProviderSession,
+    Unconfirmed,
+)
 from handlers.ports.ledger import Checkpoint, Leaf, LedgerBroken, Note, Notes, StoredFact, Tree
 from handlers.ports.log import Change, Conflict, EventStore, Known, Origin, Row, Unavailable
 from handlers.ports.machine import Chance, Clock, Rules, Sockets
@@ -35,14 +45,18 @@ from handlers.ports.throttle import Limit, Link, Links, LinkUsed, Reservation, S
 __all__ = [
     "AccountEntry",
     "AddressTaken",
+    "Asking",
+    "AuthorizationAsked",
     "Broker",
     "Chance",
     "Change",
     "Checkpoint",
+    "ClientSecretKept",
     "Clock",
     "Conflict",
     "Credential",
     "EventStore",
+    "Identities",
     "Keys",
     "Known",
     "Leaf",
@@ -68,6 +82,9 @@ __all__ = [
     "PersonErased",
     "PersonKept",
     "Postponed",
+    "ProviderDown",
+    "ProviderSession",
+    "Providers",
     "QueuedMail",
     "Reservation",
     "Row",
@@ -89,6 +106,7 @@ __all__ = [
     "Throttle",
     "Tree",
     "Unavailable",
+    "Unconfirmed",
     "Unreadable",
     "Vault",
 ]

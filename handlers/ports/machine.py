@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from handlers.ports.identity import Identities, Providers
 from handlers.ports.log import EventStore
 from handlers.ports.people import People
 from handlers.ports.secrets import Keys, Passwords, Vault
@@ -53,6 +54,8 @@ class Sockets:
     throttle: Throttle
     links: Links
     sign_in_log: SignInLog
+    identities: Identities
+    providers: Providers
     clock: Clock
     chance: Chance
     rules: Rules = field(default_factory=Rules)

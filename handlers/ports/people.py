@@ -56,6 +56,9 @@ class People(Protocol):
     def partner_type(self, partner_id: str) -> PartnerType | None:
         """Return the partner's type, None for an unknown partner."""
 
+    def partner_name(self, partner_id: str) -> str:
+        """Return the partner's name, nothing for an unknown partner."""
+
     def credentials(self, mail_key: str) -> Sequence[Credential]:
         """Return the distinct passwords behind a mail address."""
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from handlers.ports.identity import ClientSecretKept
 from handlers.ports.log import Row
 
 
@@ -37,6 +38,12 @@ class Vault(Protocol):
 
     def open(self, *, tenant: str, account_id: str, secret_ref: str) -> str:
         """Return the secret. Raises Unreadable."""
+
+    def seal_client_secret(self, *, tenant: str, provider_id: str, secret: str) -> ClientSecretKept:
+        """Seal the secret by which an identity provider knows us; the row goes into the transaction of its fact."""
+
+    def client_secret(self, *, tenant: str, provider_id: str) -> str | None:
+        """Return that secret, None for a provider that knows us without one. Raises Unreadable."""
 
 
 class Passwords(Protocol):

@@ -105,6 +105,7 @@ class Site(Portal):
             "LEDGER_DIR": str(self.folder / "ledger"),
             "PUBLIC_URL": PUBLIC_URL,
             "TRUSTED_PROXIES": "1",
+            "SSO_PRIVATE_NETWORKS": "true",
             "SMTP_URL": "smtp://127.0.0.1:9",
         }
 
@@ -183,6 +184,9 @@ class Site(Portal):
         for name in VIEWS:
             assert wait_for(self.w.database.one, name, position, _START_SECONDS), name
         return position
+
+    def ahead_seconds(self) -> float:
+        return self.clock.ahead.total_seconds()
 
     def history(self, account: str, kind: str = "user_mfa") -> list[Envelope]:
         return list(self.w.store.history(f"{kind}:{account}"))

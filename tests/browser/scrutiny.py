@@ -54,7 +54,7 @@ class Scrutiny:
 
     def look(self, page: Page, state: str) -> None:
         """Look at what the page shows now. The page stays as it is."""
-        path = re.sub(r"^/(reset|unlock|dev/mail)/[^/]+$", r"/\1/*", urlsplit(page.url).path)
+        path = re.sub(r"^/(reset|unlock|invited|dev/mail)/[^/]+$", r"/\1/*", urlsplit(page.url).path)
         self.visited.add(path)
         found = [*structure(page), *keyboard(page), *nesting(page)]
         for size in (NARROW, WIDE):

@@ -292,6 +292,45 @@ def in_the_post(portal: Portal, window: Windows, post: PostOffice, scrutiny: Scr
     scrutiny.look(page, "letter")
 
 
+def at_providers(portal: Portal, window: Windows, _: PostOffice, scrutiny: Scrutiny) -> None:
+    page, look = window(), scrutiny.look
+    sign_in(page, "dist-owner")
+    page.goto("/single-sign-on")
+    look(page, "identity providers, none")
+    page.get_by_label("Client id").fill("client")
+    page.get_by_role("button", name="Add the provider").click()
+    warned(page, re.compile("."))
+    look(page, "identity provider, tenant left out")
+    page.get_by_label("Tenant id").fill("tenant-1")
+    page.get_by_label("Client secret").fill("some-client-secret")
+    page.get_by_role("button", name="Add the provider").click()
+    told(page, "is added")
+    look(page, "identity providers")
+    page.goto("/me/identities")
+    look(page, "own identities")
+    for _again in range(2):
+        portal.clock.advance(minutes=9)
+        page.goto("/single-sign-on")
+    expect(page.get_by_label("Password").first).to_be_visible()
+    look(page, "identity providers, password asked")
+    visitor = window()
+    visitor.goto("/sign-in")
+    look(visitor, "sign-in, with a provider")
+    visitor.goto("/sign-in/with")
+    look(visitor, "home realm, asked")
+    visitor.get_by_label("E-mail address").fill(address("dist-owner"))
+    visitor.get_by_role("button", name="Continue").click()
+    warned(visitor, "No identity provider")
+    look(visitor, "home realm, not found")
+    visitor.goto("/sign-in/back?state=made-up&code=made-up")
+    warned(visitor, "not begun in this browser")
+    look(visitor, "back from a provider, not asked for")
+    page.goto("/sign-in/back?state=made-up&code=made-up")
+    look(page, "back from a provider, signed in, not asked for")
+    visitor.goto("/invited/none")
+    look(visitor, "invitation")
+
+
 SIGN_IN = {"/sign-in", "/sign-in/account", "/sign-in/code"}
 AREAS: dict[Area, set[str]] = {
     signing_in: SIGN_IN,
@@ -302,6 +341,7 @@ AREAS: dict[Area, set[str]] = {
     among_users: {"/user-management"},
     behind_links: {"/reset/*", "/unlock/*", "/nowhere", "/user-management", "/security-settings/enable"},
     in_the_log: {"/audit", "/audit/certificate"},
+    at_providers: {"/single-sign-on", "/me/identities", "/sign-in/with", "/sign-in/back", "/invited/*"},
     in_the_post: {"/dev/mail", "/dev/mail/*"},
 }
 """The places that each walk comes to; forms that are refused show their page under the address they were sent to."""

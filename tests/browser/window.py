@@ -20,7 +20,7 @@ PATIENCE = 15_000
 """Milliseconds: this machine may be busy with other tests."""
 FLAGS = ("--disable-quic", "--disable-background-networking", "--disable-component-update", "--no-first-run")
 NO_FETCH = frozenset({"data", "blob", "about"})
-_STATUS = re.compile(r"Failed to load resource: the server responded with a status of 4\d\d")
+_STATUS = re.compile(r"Failed to load resource: the server responded with a status of (?:4\d\d|503)")
 
 
 @dataclass
@@ -28,10 +28,12 @@ class Watch:
     """What happened in a window that no page of ours should do."""
 
     origin: str
+    friends: set[str] = field(default_factory=set)
+    """Other origins that people are led to on purpose: identity providers."""
     logged: list[tuple[str, str]] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
-    """Addresses of documents that were answered with 4xx: the browser logs that, and it is no fault of the page."""
+    """Addresses of documents that were answered with 4xx or 503: the browser logs that, and it is no fault of the page."""
 
     def over(self, context: BrowserContext) -> None:
         context.on("console", self._console)
@@ -54,11 +56,11 @@ class Watch:
 
     def _request(self, request: Request) -> None:
         parts = urlsplit(request.url)
-        if parts.scheme not in NO_FETCH and f"{parts.scheme}://{parts.netloc}" != self.origin:
+        if parts.scheme not in NO_FETCH and f"{parts.scheme}://{parts.netloc}" not in {self.origin, *self.friends}:
             self.others.append(f"asked another origin: {request.url}")
 
     def _response(self, response: Response) -> None:
-        if response.request.is_navigation_request() and 400 <= response.status < 500:
+        if response.request.is_navigation_request() and (400 <= response.status < 500 or response.status == 503):
             self.refused.add(response.url.partition("#")[0])
 
     def _failed(self, request: Request) -> None:
@@ -72,6 +74,7 @@ class Windows:
 
     browser: Browser
     origin: str
+    friends: set[str] = field(default_factory=set)
     opened: list[tuple[Page, Watch]] = field(default_factory=list)
 
     def __call__(
@@ -93,7 +96,7 @@ class Windows:
             timezone_id="UTC",
         )
         context.set_default_timeout(PATIENCE)
-        watch = Watch(self.origin)
+        watch = Watch(self.origin, self.friends)
         watch.over(context)
         page = context.new_page()
         self.opened.append((page, watch))

@@ -11,7 +11,8 @@ from domain import facts
 from domain.kernel import FACTS, Fact
 
 WHAT_HAPPENED = {
-    "partner": ["registered", "renamed"],
+    "partner": ["registered", "renamed", "domain_proved", "domain_withdrawn"],
+    "identity_provider": ["added", "removed", "mfa_credited", "mfa_uncredited"],
     "organization": ["registered", "renamed"],
     "account": [
         "registered",
@@ -26,6 +27,10 @@ WHAT_HAPPENED = {
         "sign_in_locked",
         "sign_in_unlocked",
         "attempt_refused",
+        "identity_invited",
+        "identity_linked",
+        "identity_unlinked",
+        "identity_proved",
     ],
     "audit": ["read", "exported"],
     "partner_policy": ["enforced", "enforcement_lifted", "everyone_signed_out"],
@@ -46,7 +51,7 @@ WHAT_HAPPENED = {
 """Names in the log are for ever: a word may be added here, and none may change or go."""
 TOPICS = sorted(f"{aggregate}.{word}" for aggregate, words in WHAT_HAPPENED.items() for word in words)
 
-IRREGULAR_PARTICIPLES = ("sent", "given_up", "signed_out", "read")
+IRREGULAR_PARTICIPLES = ("sent", "given_up", "signed_out", "read", "withdrawn")
 
 TELLTALE = re.compile(
     r"secret|seed|key|code|token|password|passphrase|credential|cookie|hash|otp|pin\b|e_?mail|address|phone|ip\b|person"
@@ -59,7 +64,7 @@ HARMLESS = {
 }
 """Fields that sound like a secret, each with the reason why it is none."""
 
-PLAIN_TYPES = {"str", "int", "datetime"}
+PLAIN_TYPES = {"str", "int", "bool", "datetime"}
 FIELDS = [(topic, name, field.annotation) for topic, kind in FACTS.items() for name, field in kind.model_fields.items()]
 EACH_FACT = pytest.mark.parametrize("kind", FACTS.values(), ids=FACTS)
 

@@ -36,6 +36,9 @@ EXPECTED = {
     ("see_audit", "distributor"): "yes yes yes no yes no",
     ("see_audit", "sub_reseller"): "yes yes yes no yes no",
     ("see_audit", "reseller"): "yes yes yes no yes no",
+    ("manage_sign_on", "distributor"): "yes yes no no no no",
+    ("manage_sign_on", "sub_reseller"): "yes yes no no no no",
+    ("manage_sign_on", "reseller"): "yes yes no no no no",
 }
 CELLS = [
     (action, kind, role, answer == "yes")

@@ -25,7 +25,15 @@ OPEN_TO_ALL = {
     "POST /reset/{reset_id}",
     "GET /unlock/{link_id}",
     "POST /unlock/{link_id}",
+    "GET /sign-in/with",
+    "POST /sign-in/with",
+    "GET /sign-in/back",
+    "GET /invited/{link_id}",
+    "POST /invited/{link_id}",
+    "POST /sso/logout/{provider_id}",
 }
+SIGNED = {"/sso/logout/{provider_id}"}
+"""A program's call, not a browser's: its signed token alone proves it, and no cookie counts."""
 OPEN_TO = {
     "anonymous": set[str](),
     "identified": {"GET /sign-in/account", "POST /sign-in/account"},
@@ -57,7 +65,7 @@ def routes(portal: Portal) -> list[tuple[str, str]]:
 
 
 def filled(path: str) -> str:
-    return re.sub(r"\{account_id\}", "dist-support", re.sub(r"\{(reset|link)_id\}", "none", path))
+    return re.sub(r"\{account_id\}", "dist-support", re.sub(r"\{(reset|link|provider)_id\}", "none", path))
 
 
 def ask(portal: Portal, browser: Browser, method: str, path: str, **headers: Any) -> httpx.Response:
@@ -120,6 +128,9 @@ def test_a_form_needs_the_csrf_token_of_its_own_sign_in_and_comes_from_our_pages
     posts = [path for method, path in routes(portal) if method == "POST"]
     assert len(posts) > 10
     for path in posts:
+        if path in SIGNED:
+            assert ask(portal, owner, "POST", path).status_code == 400
+            continue
         for headers in refused:
             answer = ask(portal, owner, "POST", path, **headers)
             assert answer.status_code == 403, (path, headers, answer.status_code)

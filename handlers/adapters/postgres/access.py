@@ -14,6 +14,7 @@ from domain.facts import (
     Disabled,
     EveryoneSignedOut,
     Factor,
+    IdentityUnlinked,
     Locked,
     MailAddressChanged,
     OrganizationRegistered,
@@ -28,6 +29,7 @@ from domain.facts import (
     Verified,
 )
 from domain.kernel import Envelope, Fact
+from handlers.adapters.postgres.identities import FOLDED, fold_identity
 
 _ENDING = (
     ResetConfirmed,
@@ -37,6 +39,7 @@ _ENDING = (
     PasswordChanged,
     AccountDisabled,
     AccountErased,
+    IdentityUnlinked,
 )
 _RAISE = "UPDATE account_access SET generation = generation + 1 WHERE account_id = %s"
 _GENERATION_OF = {
@@ -50,14 +53,17 @@ def fold_access(cursor: Cursor[Any], envelopes: Iterable[Envelope]) -> None:
     for envelope in envelopes:
         for statement, values in _directory(envelope, envelope.fact):
             cursor.execute(statement, values)
+        fold_identity(cursor, envelope.subject_id, envelope.fact)
         if ends_sessions(envelope.fact):
             cursor.execute(_RAISE, (envelope.subject_id,))
             cursor.execute("DELETE FROM mailed_link WHERE account_id = %s", (envelope.subject_id,))
 
 
 def changes_access(envelope: Envelope) -> bool:
-    """Say whether the fact touches anybody's place, role or sessions."""
-    return ends_sessions(envelope.fact) or bool(_directory(envelope, envelope.fact))
+    """Say whether the fact touches anybody's place, role, sessions or identities."""
+    return (
+        ends_sessions(envelope.fact) or isinstance(envelope.fact, FOLDED) or bool(_directory(envelope, envelope.fact))
+    )
 
 
 def ends_sessions(fact: Fact) -> bool:

@@ -63,6 +63,11 @@ class PostgresPeople:
         row = self._database.one("SELECT type FROM partner_access WHERE partner_id = %s", (partner_id,))
         return PartnerType(row["type"]) if row else None
 
+    def partner_name(self, partner_id: str) -> str:
+        """Return the partner's name, nothing for an unknown partner."""
+        row = self._database.one("SELECT name FROM partner_access WHERE partner_id = %s", (partner_id,))
+        return str(row["name"]) if row else ""
+
     def credentials(self, mail_key: str) -> Sequence[Credential]:
         """Return the distinct passwords behind a mail address."""
         query = "SELECT credential_id, password_hash FROM credential WHERE mail_key = %s ORDER BY credential_id"

@@ -5,6 +5,7 @@ from typing import Any
 
 from psycopg import Cursor
 
+from handlers.adapters.postgres.identities import WRITERS
 from handlers.adapters.postgres.sign_ins import SESSIONS_OF_AN_ACCOUNT
 from handlers.ports import (
     Conflict,
@@ -228,4 +229,5 @@ _WRITERS: dict[type[Row], Callable[[Cursor[Any], Any], None]] = {
     MessageProcessed: _message_processed,
     MailsSettled: _mails_settled,
     MailReturned: _mail_returned,
+    **WRITERS,
 }
