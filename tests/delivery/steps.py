@@ -118,8 +118,15 @@ def positions(found: list[Msg]) -> list[int]:
     return [int((message.headers or {})["ce-sequence"]) for message in found]
 
 
+def whole_log(watchword: Watchword) -> list[kernel.Envelope]:
+    log: list[kernel.Envelope] = []
+    while page := watchword.store.read(log[-1].position if log else 0, 5000):
+        log += page
+    return log
+
+
 def in_the_log(watchword: Watchword) -> list[int]:
-    return [envelope.position for envelope in watchword.store.read(0, 100_000)]
+    return [envelope.position for envelope in whole_log(watchword)]
 
 
 # ── Mail ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -96,6 +96,7 @@ def test_the_server_that_leads_the_stream_is_killed_under_load_and_nothing_is_lo
             while not stop.is_set():
                 number += 1
                 append_several(watchword, f"user_mfa:load-{number}", [Enabled()] * 50)
+                time.sleep(0.05)  # more than the relay has time for would only be waited for at the end
 
         async def story() -> list[int]:
             async with connected(watchword, nodes.url) as (client, broker):

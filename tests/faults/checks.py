@@ -9,25 +9,16 @@ from domain.user_mfa import UserMFA, evolve
 from handlers.adapters.postgres.access import ends_sessions
 from handlers.ledger_check import LedgerCheck
 from projections import rebuilding, runner
-from tests.delivery.steps import connected, messages
+from tests.delivery.steps import connected, messages, whole_log
 from tests.faults.checker import Findings, check_log, check_mails, check_messages, check_operations
 from tests.faults.deployment import Deployment
 from tests.faults.history import History, foreign
 from tests.faults.people import TENANTS, tenant_of
 
-_PAGE = 5000
-
-
-def whole_log(deployment: Deployment) -> list[Envelope]:
-    log: list[Envelope] = []
-    while page := deployment.watchword.store.read(log[-1].position if log else 0, _PAGE):
-        log += page
-    return log
-
 
 def check(deployment: Deployment, history: History) -> Findings:
     """Check everything that has happened in this deployment so far, and the operations of the newest load."""
-    found, log, w = Findings(), whole_log(deployment), deployment.watchword
+    found, log, w = Findings(), whole_log(deployment.watchword), deployment.watchword
     check_operations(history.operations, log, found)
     check_log(log, found)
     _rows(deployment, log, found)

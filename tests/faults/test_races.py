@@ -7,9 +7,9 @@ from threading import Barrier
 import httpx
 import pytest
 
+from tests.delivery.steps import whole_log
 from tests.directory import PASSWORD, address
 from tests.faults.checker import EFFECTS
-from tests.faults.checks import whole_log
 from tests.faults.deployment import quiet
 from tests.faults.history import Operation
 from tests.faults.load import Lost, User
@@ -68,7 +68,9 @@ def signed_in(person: User) -> httpx.Response:
 def effects(stage: Stage, asked: list[Operation]) -> int:
     """How many facts of their kind these operations led to."""
     ids, kind = {operation.id for operation in asked}, EFFECTS[asked[0].kind]
-    return sum(each.correlation_id in ids and isinstance(each.fact, kind) for each in whole_log(stage.deployment))
+    return sum(
+        each.correlation_id in ids and isinstance(each.fact, kind) for each in whole_log(stage.deployment.watchword)
+    )
 
 
 def ended(people: list[User]) -> None:
@@ -130,7 +132,9 @@ def _mailed_link(stage: Stage, first: User) -> tuple[str, str]:
 
 def _words(stage: Stage, first: User) -> str:
     facts = [
-        f"{each.position} {each.fact.TOPIC}" for each in whole_log(stage.deployment) if first.account in each.stream
+        f"{each.position} {each.fact.TOPIC}"
+        for each in whole_log(stage.deployment.watchword)
+        if first.account in each.stream
     ]
     return f"no mail: {facts[-8:]}, {stage.deployment.backlog()}, {first.history.operations[-1]}"
 
