@@ -83,9 +83,9 @@ def build(settings: Settings, *, clock: Clock | None = None, pool_size: int = 8)
     url = settings.need("database_url")
     keyring = Keyring(settings.kek_file)
     database = Database(url, pool_size=pool_size)
-    store = PostgresEventStore(url, pool_size=pool_size)
     vault = SealedVault(database, keyring)
     keys = DerivedKeys(keyring)
+    store = PostgresEventStore(url, pool_size=pool_size, keys=keys)
     rules = Rules(reset_setup_needs_mail=settings.reset_setup_needs_mail, public_url=settings.public_url)
     sockets = Sockets(
         store=store,

@@ -1,6 +1,7 @@
 """The one log in PostgreSQL, built on the event sourcing library: bare facts in envelopes, lasting topics, exact answers."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import is_dataclass
 from typing import Any, TypeVar
 
 import orjson
@@ -16,12 +17,14 @@ from handlers.adapters.postgres.bell import Bell
 from handlers.adapters.postgres.database import new_pool
 from handlers.adapters.postgres.migrate import library_environment
 from handlers.adapters.postgres.recorder import SILENCE, Factory, Recorder
+from handlers.adapters.postgres.snapshots import EVERY, Snapshots
 from handlers.adapters.postgres.states import States
-from handlers.ports import AddressTaken, Change, Conflict, Known, Origin, Row, Unavailable
+from handlers.ports import AddressTaken, Change, Conflict, Keys, Known, Origin, Row, Unavailable
 from handlers.ports.log import State, enveloped
 
 Answer = TypeVar("Answer")
 
+_NEWER = "originator_id = %s AND originator_version > %s ORDER BY originator_version"
 _LOST_ANSWERS = 3
 """How often an append whose answer was lost is asked again, under its own command id."""
 
@@ -77,7 +80,8 @@ class Log(Application[str]):
 class PostgresEventStore:
     """The EventStore socket's plug for PostgreSQL."""
 
-    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+    def __init__(self, url: str, *, pool_size: int = 8, keys: Keys | None = None) -> None:
+        """Connect. Without ``keys`` nothing can be sealed, so every stream is folded from its first fact."""
         try:
             self._log = Log(library_environment(url, pool_size=pool_size))
         except SILENCE as error:
@@ -89,6 +93,7 @@ class PostgresEventStore:
         self._recorder.datastore.pool = pool  # one way to connect for everything
         self._bell = Bell(pool)
         self._states = States()
+        self._snapshots = Snapshots(pool, keys) if keys else None
 
     @staticmethod
     def create_tables(url: str) -> None:
@@ -103,12 +108,20 @@ class PostgresEventStore:
 
     def load(self, stream: str, evolve: Callable[[State, Fact], State], initial: State) -> tuple[State, int]:
         """Return the stream's state and version."""
-        state, after = self._states.known(stream, evolve, initial)
-        version = after
-        for envelope in self._found("originator_id = %s AND originator_version > %s ORDER BY 3", stream, after):
+        state, version = self._states.known(stream, evolve, initial)
+        known, facts = version, self._found(f"{_NEWER} LIMIT {EVERY}", stream, version)
+        snapshots = self._snapshots if len(facts) == EVERY and is_dataclass(initial) else None
+        if len(facts) == EVERY:
+            if snapshots:
+                kept, at = self._answer(lambda: snapshots.find(stream, evolve, initial))
+                state, version = (kept, at) if at > version else (state, version)
+            facts = self._found(_NEWER, stream, version)
+        for envelope in facts:
             state, version = evolve(state, envelope.fact), envelope.version
-        if version > after:
+        if version > known:
             self._states.keep(stream, evolve, initial, state, version)
+        if snapshots and len(facts) >= EVERY:
+            self._answer(lambda: snapshots.keep(stream, evolve, state, version))
         return state, version
 
     def append(
