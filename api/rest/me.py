@@ -7,7 +7,7 @@ import segno
 from fastapi import APIRouter, Depends
 
 from api.auditing import SECRET_NAMES
-from api.doors import ANYBODY, SETTING_UP, SIGNED_IN, Admit, Asked, clear_cookie
+from api.doors import ANYBODY, SETTING_UP, SIGNED_IN, Admit, Asked, Door, clear_cookie
 from api.rest.answers import (
     HistoryAnswer,
     HistoryItem,
@@ -22,7 +22,7 @@ from handlers import mfa, reset
 from handlers.history import account_history
 from handlers.shapes import Id
 
-router = APIRouter(tags=["my MFA"])
+router = APIRouter(route_class=Door, tags=["my MFA"])
 
 
 def _mfa_answer(asked: Asked, position: int | None = None) -> MfaAnswer:

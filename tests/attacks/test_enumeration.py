@@ -28,6 +28,9 @@ PUBLIC = {
     "POST /unlock/{id}/confirm",
     "POST /reset/{reset_id}",
     "POST /unlock/{link_id}",
+    "POST /invited/{link_id}",
+    "POST /sign-in/with",
+    "POST /sso/logout/{provider_id}",
     "DELETE /session",
     "POST /sign-out",
 }
@@ -81,7 +84,9 @@ def test_enu_02_every_kind_of_address_is_answered_the_same_at_every_public_door(
             by_page = door % 3 == 2
             answer = page(stranger, "POST", "/sign-in", data=body) if by_page else stranger.post("/sign-in", body)
             told.setdefault(kind, []).append(alike(answer, email, stranger.csrf))
-    assert [answer[0] for answer in told["unknown"]] == [401] * 10 + [429] * 2
+        answer = page(stranger, "POST", "/sign-in/with", data={"email": email})
+        told[kind].append(alike(answer, email, stranger.csrf))
+    assert [answer[0] for answer in told["unknown"]] == [401] * 10 + [429] * 2 + [404]
     for kind, answers in told.items():
         assert answers == told["unknown"], kind
 
@@ -105,6 +110,7 @@ def test_enu_02_links_of_every_kind_are_answered_the_same_whoever_asks(site: Sit
         bodies = {"reset": wrong | {"password": PASSWORD}, "unlock": wrong}
         answers = [stranger.post(f"/{kind}/{link}/confirm", body) for kind, body in bodies.items()]
         by_api.add(tuple(alike(answer, link, stranger.csrf) for answer in answers))
+        bodies["invited"] = wrong
         shown = [page(stranger, "GET", f"/{kind}/{link}") for kind in bodies]
         shown += [page(stranger, "POST", f"/{kind}/{link}", data=body) for kind, body in bodies.items()]
         by_page |= {tuple(alike(each, link, stranger.csrf) for each in shown)} if number else set()

@@ -5,9 +5,10 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from fastapi.routing import iter_route_contexts
 
+from api.doors import SIGNED_IN, Admit
 from api.pages import home
 from api.web import PREFIX, create_app, undeclared
 from tests.directory import PASSWORD, address
@@ -86,9 +87,13 @@ def test_a_route_that_does_not_say_whom_it_lets_in_stops_the_start(
     @inner.get("/open-to-all")
     def open_to_all() -> None: ...
 
+    @inner.get("/never-asks", dependencies=[Depends(Admit(SIGNED_IN))])
+    def never_asks() -> None:
+        """Declared, but nothing asks the guard."""
+
     outer.include_router(inner, prefix="/far")
     app.include_router(outer)
-    assert undeclared(app.routes) == ["/far/open-to-all"]
+    assert undeclared(app.routes) == ["/far/open-to-all", "/far/never-asks"]
     monkeypatch.setattr(home.router, "routes", [*home.router.routes, *inner.routes])
     with pytest.raises(RuntimeError, match="open-to-all"):
         create_app(portal.watchword)
