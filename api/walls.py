@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -31,7 +30,10 @@ SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
 }
+"""What every answer carries, unless it says otherwise itself."""
+STRICT_TRANSPORT = {"Strict-Transport-Security": "max-age=63072000; includeSubDomains"}
 
 
 class Walls:
@@ -40,7 +42,8 @@ class Walls:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._hosts = {urlsplit(origin).netloc.lower() for origin in settings.origins}
-        self._secure = settings.cookies_are_secure
+        always = SECURITY_HEADERS | (STRICT_TRANSPORT if settings.cookies_are_secure else {})
+        self._always = [(name.lower().encode(), value.encode()) for name, value in always.items()]
         self._proxies = settings.trusted_proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,13 +84,10 @@ class Walls:
     def _guard(self, send: Send, correlation_id: str) -> Send:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
-                headers.setdefault("Cache-Control", "no-store")
-                headers["X-Request-Id"] = correlation_id
-                if self._secure:
-                    headers["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
+                own = message["headers"]
+                there = {name for name, _ in own}
+                always = [each for each in self._always if each[0] not in there]
+                message["headers"] = [*own, *always, (b"x-request-id", correlation_id.encode())]
             await send(message)
 
         return guarded

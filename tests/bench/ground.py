@@ -38,11 +38,17 @@ def ground(folder: Path) -> Iterator[Watchword]:
     nats.start()
     try:
         environ = {"DATA_DIR": str(folder), "DATABASE_URL": postgres.app_url, "NATS_URL": nats.url}
-        settings = replace(
-            read({**environ, "PORT": str(free_port())}, ask_running=False), smtp_url="smtp://127.0.0.1:9"
+        settings = read(
+            {
+                **environ,
+                "ADMIN_DATABASE_URL": postgres.owner_url,
+                "PORT": str(free_port()),
+                "SMTP_URL": "smtp://127.0.0.1:9",
+            },
+            ask_running=False,
         )
         bootstrap.ensure_kek(settings.kek_file)
-        bootstrap.migrate(replace(settings, admin_database_url=postgres.owner_url))
+        bootstrap.migrate(settings)
         watchword = bootstrap.build(settings)
         assert not take_file(write_directory(folder), watchword).errors
         try:

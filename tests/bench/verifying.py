@@ -21,6 +21,7 @@ from api.embedded.postgres import EmbeddedPostgres
 from api.settings import read
 from domain.facts import Purpose, SetupStarted, Verified
 from domain.totp import shared_secret
+from handlers.callers import mfa_of
 from handlers.ports import Change, Origin, Session, SessionOpened
 from handlers.sessions import State, token_hash
 from tests.bench import floor_app
@@ -32,6 +33,8 @@ from tests.phone import by_the_rfc
 PROCESSES = 2
 LONG = 100_000
 """Sign-ins that one account has behind it."""
+OLD = 8
+"""Accounts that have so many."""
 AT_LEAST = {1: 0.6, 8: 0.6}
 _FACTS = 200
 """Accounts whose facts are stored at once, when the ground is made."""
@@ -130,6 +133,18 @@ class Ground:
         """Return the code of this round; from one round to the next the time step rises."""
         return by_the_rfc(person.secret, int(time.time()) + 30 * self._shift)
 
+    def lengthen(self, people: Sequence[Person]) -> None:
+        """Give accounts as many sign-ins as ten years hold, and let a process fold them once."""
+        add = """
+            INSERT INTO stored_events (originator_id, originator_version, topic, state)
+            SELECT originator_id, originator_version + n, topic, decode(replace(encode(state, 'escape'), '"setup"', '"sign_in"'),
+                'escape') FROM stored_events, generate_series(1, %s) n WHERE originator_id = %s AND originator_version = 2"""
+        with psycopg.connect(self.postgres.owner_url) as connection:
+            for each in people:
+                connection.execute(add, (LONG, f"user_mfa:{each.account_id}"))
+        for each in people:
+            mfa_of(each.account_id, self.watchword.sockets)
+
     def next_step(self) -> None:
         """Let every phone show another code, waiting when the window is used up."""
         self._shift += 1
@@ -197,6 +212,18 @@ def ask(port: int, requests: Sequence[bytes], clients: int) -> Answered:
     return asyncio.run(_ask(port, requests, clients))
 
 
+def _long(ground: Ground) -> Figure:
+    """Return what a code costs where many came before, and where none did, in processes that know neither account."""
+    old, new = ground.people[:OLD], ground.people[OLD : 2 * OLD]
+    ground.lengthen(old)
+    ground.next_step()
+    with ground.serving():
+        ask(ground.settings.port, ground.sign_ins(ground.people[2 * OLD : 3 * OLD]), 1)
+        times = [ask(ground.settings.port, ground.sign_ins(each), 1).at(50) for each in (old, new)]
+    what = "a code of who signed in so often, beside a new account, p50"
+    return Figure("P8", what, times[0], times[1], "ms", 1.2, LONG)
+
+
 def measure(folder: Path, people: int) -> list[Figure]:
     """Return the figures for codes over HTTP."""
     ground = Ground(folder, people)
@@ -214,6 +241,6 @@ def measure(folder: Path, people: int) -> list[Figure]:
             figures += [
                 Figure("P1", f"{what}, p{percent}", ours.at(percent), floor.at(percent), "ms") for percent in (50, 99)
             ]
-        return figures
+        return [*figures, _long(ground)]
     finally:
         ground.close()
