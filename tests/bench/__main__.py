@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import appending, delivering, figures, history, pages, projecting, verifying
+from tests.bench import appending, delivering, figures, history, pages, projecting, starting, verifying
 from tests.bench.importing import Measured, measure
 
 ACCOUNTS = 100_000
@@ -28,7 +28,8 @@ def main() -> None:
     parser.add_argument("--facts", type=int, nargs="+", default=FACTS, help="lengths of history")
     parser.add_argument("--spans", type=int, default=SPANS, help="of a history that is too long to write")
     parser.add_argument(
-        "--only", choices=("import", "pages", "history", "verifying", "appending", "projecting", "delivering")
+        "--only",
+        choices=("import", "pages", "history", "verifying", "appending", "starting", "projecting", "delivering"),
     )
     parser.add_argument("--json", type=Path, default=Path(".data") / "bench.json")
     asked = parser.parse_args()
@@ -62,6 +63,7 @@ def main() -> None:
     beside_floors: dict[str, Callable[[Path], list[figures.Figure]]] = {
         "verifying": lambda folder: verifying.measure(folder, PEOPLE),
         "appending": lambda folder: appending.measure(folder, [1_000, 100_000, asked.users]),
+        "starting": starting.measure,
         "projecting": lambda folder: projecting.measure(folder, asked.facts),
         "delivering": lambda folder: delivering.measure(folder, RELAYED, MAILS, LOOKS),
     }

@@ -14,7 +14,8 @@ from collections.abc import AsyncIterator
 
 import psycopg
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from psycopg_pool import AsyncConnectionPool
+from fastapi import FastAPI
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -89,3 +90,22 @@ def create_app() -> Starlette:
         return JSONResponse({"ready": True})
 
     return Starlette(routes=[Route("/verify", verify, methods=["POST"]), Route("/readyz", ready)], lifespan=lifespan)
+
+
+def create_bare() -> FastAPI:
+    """Return FastAPI with a pool of connections and one route: the least that a web process starts with."""
+    pool: ConnectionPool = ConnectionPool(os.environ["DATABASE_URL"], min_size=1, max_size=8, open=False)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        pool.open(wait=True)
+        yield
+        pool.close()
+
+    app = FastAPI(lifespan=lifespan)
+
+    @app.get("/healthz")
+    def alive() -> dict[str, bool]:
+        return {"alive": True}
+
+    return app

@@ -85,9 +85,7 @@ def program(watchword: Watchword, *commands: str, smtp_url: str = "smtp://127.0.
 @contextmanager
 def serving(settings: Settings, *module: str, processes: int = 1) -> Iterator[None]:
     """Serve the portal, or another web application, at the port of the settings, until it answers and then as long as asked."""
-    environ = _environ(settings) | {"WEB_PROCESSES": str(processes)}
-    words = [sys.executable, "-m", *(module or ("api.cli", "web"))]
-    process = subprocess.Popen(words, cwd=_ROOT, env=environ, stderr=subprocess.DEVNULL)
+    process = started(settings, module or ("api.cli", "web"), processes=processes)
     try:
         for _ in range(300):
             try:
@@ -99,6 +97,12 @@ def serving(settings: Settings, *module: str, processes: int = 1) -> Iterator[No
     finally:
         process.terminate()
         process.wait(15)
+
+
+def started(settings: Settings, module: Sequence[str], *, processes: int) -> subprocess.Popen[bytes]:
+    """Start a Python module as a program with our settings."""
+    environ = _environ(settings) | {"WEB_PROCESSES": str(processes)}
+    return subprocess.Popen([sys.executable, "-m", *module], cwd=_ROOT, env=environ, stderr=subprocess.DEVNULL)
 
 
 def _environ(settings: Settings) -> dict[str, str]:
