@@ -41,11 +41,13 @@ def services(data_dir: Path) -> dict[str, str]:
     return found
 
 
-def facts(data_dir: Path) -> int:
+def facts(data_dir: Path) -> list[tuple[object, ...]]:
+    """Return positions and topics, without those of the demo provider, which comes some time after everything else."""
+    query = """
+        SELECT notification_id, topic FROM stored_events
+        WHERE topic NOT LIKE 'identity_provider.%' AND topic NOT LIKE 'partner.domain_%' ORDER BY 1"""
     with psycopg.connect(services(data_dir)["database_url"]) as connection:
-        row = connection.execute("SELECT count(*) FROM stored_events").fetchone()
-    assert row is not None
-    return int(row[0])
+        return connection.execute(query).fetchall()
 
 
 def program(data_dir: Path, name: str) -> int:
@@ -76,7 +78,7 @@ def test_it_starts_from_nothing_heals_stops_clean_and_keeps_the_data(data_dir: P
     }  # fmt: skip
     _only_loopback_answers(known)
     before = facts(data_dir)
-    assert before > 0
+    assert before
     _every_program_that_dies_comes_back(data_dir, port)
 
     status, seconds = run.stop()
