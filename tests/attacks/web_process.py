@@ -1,6 +1,7 @@
 """One web process of the service under attack: as `watchword web` runs it, but on a clock that the test moves."""
 
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +20,7 @@ class SharedClock(SetClock):
     def __init__(self, file: Path) -> None:
         super().__init__()
         self.file = file
+        self._one_writes = threading.Lock()
 
     def now(self) -> datetime:
         said = self.file.read_text()
@@ -27,12 +29,14 @@ class SharedClock(SetClock):
         return datetime.now(UTC) + timedelta(seconds=float(said))
 
     def advance(self, **spans: float) -> None:
-        super().advance(**spans)
-        self._say(str(self.ahead.total_seconds()))
+        with self._one_writes:
+            super().advance(**spans)
+            self._say(str(self.ahead.total_seconds()))
 
     def stand_at(self, at: datetime) -> None:
         """Stop at an instant."""
-        self._say(f"={at.timestamp():.6f}")
+        with self._one_writes:
+            self._say(f"={at.timestamp():.6f}")
 
     def _say(self, words: str) -> None:
         fresh = self.file.with_suffix(".new")
