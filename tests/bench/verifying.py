@@ -137,11 +137,13 @@ class Ground:
         """Give accounts as many sign-ins as ten years hold, and let a process fold them once."""
         add = """
             INSERT INTO stored_events (originator_id, originator_version, topic, state)
-            SELECT originator_id, originator_version + n, topic, decode(replace(encode(state, 'escape'), '"setup"', '"sign_in"'),
-                'escape') FROM stored_events, generate_series(1, %s) n WHERE originator_id = %s AND originator_version = 2"""
+            SELECT originator_id, (SELECT max(originator_version) FROM stored_events WHERE originator_id = %(stream)s) + n,
+                topic, decode(replace(encode(state, 'escape'), '"setup"', '"sign_in"'), 'escape')
+            FROM stored_events, generate_series(1, %(facts)s) n
+            WHERE originator_id = %(stream)s AND originator_version = 2"""
         with psycopg.connect(self.postgres.owner_url) as connection:
             for each in people:
-                connection.execute(add, (LONG, f"user_mfa:{each.account_id}"))
+                connection.execute(add, {"facts": LONG, "stream": f"user_mfa:{each.account_id}"})
         for each in people:
             mfa_of(each.account_id, self.watchword.sockets)
 
