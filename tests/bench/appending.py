@@ -26,7 +26,7 @@ SECONDS = 5.0
 TURNS = 3
 DEMANDS = 60
 """How often a partner demands MFA and signs everybody out."""
-_PARTNER = "big"
+_PARTNER = "dist"
 _FACT = Verified(purpose=Purpose.SIGN_IN, time_step=1, gives_back=0)
 _FLOOR = """
     WITH e AS (INSERT INTO floor.event (stream, version, topic, state) VALUES (%s, 1, %s, %s)),
