@@ -10,7 +10,8 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import ValidationError
 
-from api.doors import SAFE_METHODS, Asked, clear_cookie, cookie_name, csrf_token, one_cookie, set_cookie
+from api.cookies import clear_cookie, cookie_name, one_cookie, set_cookie
+from api.doors import SAFE_METHODS, Asked, csrf_token
 from api.frame.files import HERE, STATIC
 from api.frame.forms import LABELS, Wrong, asks_for_password, proof_for, when, wrong_of
 from api.frame.notices import SAID, Notice

@@ -7,7 +7,8 @@ import segno
 from fastapi import APIRouter, Depends
 
 from api.auditing import SECRET_NAMES
-from api.doors import ANYBODY, SETTING_UP, SIGNED_IN, Admit, Asked, Door, clear_cookie
+from api.cookies import clear_cookie
+from api.doors import ANYBODY, SETTING_UP, SIGNED_IN, Admit, Asked, Door
 from api.rest.answers import (
     HistoryAnswer,
     HistoryItem,

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
-from api.doors import ANYBODY, CHOOSING, GIVING_A_CODE, SIGNED_IN, Admit, Asked, Door, clear_cookie, with_session
+from api.cookies import clear_cookie
+from api.doors import ANYBODY, CHOOSING, GIVING_A_CODE, SIGNED_IN, Admit, Asked, Door, with_session
 from api.rest.answers import PositionAnswer, SessionAnswer, session_answer
 from handlers import confirming, sessions, sign_in
 from handlers.sessions import Progress
