@@ -81,7 +81,12 @@ def _newer(stage: Stage) -> None:
         quiet(
             lambda: history.acknowledged_since(now) is not None, 60, lambda: "doors go on: they read their own streams"
         )
-        bootstrap.ledger(w).checkpoint()
+        book = bootstrap.ledger(w)
+        quiet(
+            lambda: book.extend() >= 0 and book.tree.leaf_at(newer) is not None,
+            30,
+            lambda: "the ledger does not come to a fact that it need not read",
+        )
         with psycopg.connect(stage.deployment.owner_url, autocommit=True) as owner:
             owner.execute("ALTER TABLE stored_events DISABLE TRIGGER facts_never_change")
             owner.execute("DELETE FROM stored_events WHERE originator_id = 'novelty:1'")
