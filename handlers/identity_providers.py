@@ -15,6 +15,7 @@ from domain.permissions import Action, AnotherTenant, check
 from handlers.callers import Caller, actor_at, decided_again, record_refusal
 from handlers.directory import UnknownAccount
 from handlers.ports import AccountEntry, Change, Link, Origin, Row, Sockets
+from handlers.ports.log import State
 from handlers.shapes import Command, Id, Name
 
 INVITATION = timedelta(hours=24)
@@ -174,13 +175,27 @@ def _change(
     provider: Provider, wish: Callable[[ProviderState], list[Fact]], origin: Origin, s: Sockets, rows: Sequence[Row]
 ) -> int:
     stream = f"identity_provider:{provider.provider_id}"
+    return _decided(stream, provider.partner_id, (evolve_provider, ProviderState()), wish, origin, s, rows=rows)
+
+
+def _decided(
+    stream: str,
+    tenant: str,
+    fold: tuple[Callable[[State, Fact], State], State],
+    wish: Callable[[State], list[Fact]],
+    origin: Origin,
+    s: Sockets,
+    *,
+    rows: Sequence[Row],
+) -> int:
+    """Decide on a history, and store what came of it with the rows; return the position."""
 
     def decide() -> int:
-        state, version = s.store.load(stream, evolve_provider, ProviderState())
+        state, version = s.store.load(stream, *fold)
         facts = wish(state)
         if not facts:
             return s.store.last_position()
-        return s.store.append(Change(stream, version, facts, provider.partner_id), origin=origin, rows=rows)
+        return s.store.append(Change(stream, version, facts, tenant), origin=origin, rows=rows)
 
     return decided_again(decide)
 
@@ -218,15 +233,7 @@ def append_to(
 ) -> int:
     """Decide on an account's history, and store what came of it, with rows or alone."""
     stream = f"account:{account.account_id}"
-
-    def decide() -> int:
-        state, version = s.store.load(stream, evolve_account, Account())
-        facts = wish(state)
-        if not facts:
-            return s.store.last_position()
-        return s.store.append(Change(stream, version, facts, account.partner_id), origin=origin, rows=rows)
-
-    return decided_again(decide)
+    return _decided(stream, account.partner_id, (evolve_account, Account()), wish, origin, s, rows=rows)
 
 
 def unlink(account: AccountEntry, provider_id: str, origin: Origin, s: Sockets, rows: Sequence[Row] = ()) -> int:

@@ -18,6 +18,7 @@ from api.embedded.nats import EmbeddedNats
 from api.embedded.ports import free_port
 from api.settings import Settings, read
 from api.web import create_app
+from handlers.ports import Origin
 from tests.directory import write_directory
 from tests.portal import Browser
 from tests.servers import Database, Servers, shared
@@ -168,3 +169,9 @@ def projecting(watchword: bootstrap.Watchword) -> Iterator[None]:
         stop.set()
         thread.join(10)
         projector.close()
+
+
+def by_operator(watchword: bootstrap.Watchword) -> Origin:
+    """Return what the operator's next wish is known by."""
+    s = watchword.sockets
+    return Origin(actor="operator", command_id=s.chance.new_id(), at=s.clock.now())

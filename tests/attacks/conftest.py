@@ -7,6 +7,7 @@ import pytest
 from api import bootstrap
 from tests.attacks.site import PUBLIC_URL, Site
 from tests.attacks.web_process import SharedClock
+from tests.issuer import Issuer, issuing
 from tests.servers import Servers
 from tests.services import projecting, settings_for
 
@@ -34,3 +35,9 @@ def site(running: Site) -> Iterator[Site]:
     running.begin()
     yield running
     running.end()
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    with issuing(Issuer()) as running:
+        yield running

@@ -6,19 +6,15 @@ import httpx
 
 from handlers import identity_providers
 from handlers.identity_providers import OPERATOR, DomainLine, ProviderLine
-from handlers.ports import Origin
 from tests.attacks.site import Site
 from tests.attacks.steps import FORM
 from tests.directory import address
 from tests.issuer import Issuer
 from tests.portal import Browser
+from tests.services import by_operator
 
 DOMAIN = "mail.example"
-
-
-def by_operator(site: Site) -> Origin:
-    s = site.w.sockets
-    return Origin(actor="operator", command_id=s.chance.new_id(), at=s.clock.now())
+MINUTE = 60
 
 
 def provider(
@@ -37,10 +33,10 @@ def provider(
     fields = {"id": provider_id, "partner": partner, "kind": kind, "issuer": issuer.url, "client_id": issuer.client_id}
     secret = {"name": "Issuer", "client_secret": issuer.client_secret}
     line = ProviderLine.model_validate({**fields, **secret, **more})
-    identity_providers.add(line, rank, by_operator(site), site.w.sockets)
+    identity_providers.add(line, rank, by_operator(site.w), site.w.sockets)
     if proved:
         domain = DomainLine(name=DOMAIN, partner=partner)
-        identity_providers.set_domain(domain, proved=True, origin=by_operator(site), s=site.w.sockets)
+        identity_providers.set_domain(domain, proved=True, origin=by_operator(site.w), s=site.w.sockets)
     return provider_id
 
 

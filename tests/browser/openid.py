@@ -12,9 +12,8 @@ from playwright.sync_api import Page, expect
 from api.embedded.provider import EmbeddedProvider, lacks
 from handlers import identity_providers
 from handlers.identity_providers import OPERATOR, DomainLine, ProviderLine
-from handlers.ports import Origin
 from tests.directory import address, lines
-from tests.services import Portal
+from tests.services import Portal, by_operator
 
 TENANT = "0c2d6f6e-9b1a-4b39-8b65-d7a2d4c1e001"
 HOSTED = "mail.example"
@@ -62,11 +61,6 @@ class RealProvider:
         page.get_by_role("button", name="Sign in there").click()
 
 
-def by_operator(portal: Portal) -> Origin:
-    s = portal.watchword.sockets
-    return Origin(actor="operator", command_id=s.chance.new_id(), at=s.clock.now())
-
-
 @contextmanager
 def real_provider(
     portal: Portal,
@@ -112,10 +106,10 @@ def real_provider(
     fields = {"id": provider_id, "partner": partner, "kind": kind, "issuer": server.url, "client_id": "watchword"}
     tenant = TENANT if kind == "entra" else HOSTED
     line = ProviderLine.model_validate({**fields, "client_secret": SECRET, "tenant": tenant, "credits_mfa": credited})
-    identity_providers.add(line, OPERATOR, by_operator(portal), s)
+    identity_providers.add(line, OPERATOR, by_operator(portal.watchword), s)
     for domain in ("mail.example", "accounts.example"):
         wanted = DomainLine(name=domain, partner=partner)
-        identity_providers.set_domain(wanted, proved=True, origin=by_operator(portal), s=s)
+        identity_providers.set_domain(wanted, proved=True, origin=by_operator(portal.watchword), s=s)
     try:
         yield RealProvider(portal, kind, server, provider_id)
     finally:

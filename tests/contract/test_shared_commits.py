@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from api.bootstrap import Watchword
+from handlers.adapters.postgres import recorder
 from handlers.adapters.postgres.event_store import PostgresEventStore
 from handlers.adapters.postgres.group_commit import LEADERS
 from handlers.adapters.postgres.sign_ins import SESSIONS_OF_AN_ACCOUNT, swap_of
@@ -126,3 +127,19 @@ def test_the_step_of_one_sign_in_too_many_ends_the_oldest(watchword: Watchword) 
         watchword.store.append(change(f"user_mfa:{number}", 0, 1), origin=origin(), rows=rows(b"new %d" % number))
     standing = [alive(watchword, b"new %d" % number) for number in range(SESSIONS_OF_AN_ACCOUNT + 2)]
     assert standing == [False] * 2 + [True] * SESSIONS_OF_AN_ACCOUNT
+
+
+def test_a_step_reads_no_table_whole(watchword: Watchword, database: Database) -> None:
+    """However many sign-ins and accounts there are: what one costs must not grow with the others."""
+    now = watchword.sockets.clock.now()
+    fill = """
+        INSERT INTO session SELECT convert_to('other ' || n, 'UTF8'), 'h' || n, 'signed_in', NULL, 0, 0, '{}', 1, 1, NULL, '',
+            %(now)s, %(now)s, %(now)s, interval '1 hour' FROM generate_series(1, 5000) n"""
+    with psycopg.connect(database.owner_url, autocommit=True) as owner:
+        owner.execute(fill, {"now": now})
+        owner.execute("ANALYZE")
+    with watchword.store._recorder.datastore.get_connection() as connection:
+        plan = connection.execute(f"EXPLAIN {recorder._STORE_AND_SWAP}", ("[]", "[]")).fetchall()
+    steps = [str(each["QUERY PLAN"]) for each in plan]
+    assert any("using session_pkey" in each for each in steps)
+    assert [each for each in steps if "Seq Scan" in each] == []

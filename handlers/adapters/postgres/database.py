@@ -18,6 +18,7 @@ RECONNECT_SECONDS = 2.0
 TRUSTED_SECONDS = 1.0
 """How long a connection that answered is lent again without asking whether it still does."""
 _OPTIONS = "-c idle_in_transaction_session_timeout=10000 -c lock_timeout=5000 -c statement_timeout=30000"
+_BY_KEY = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
 
 
 class _Connection(psycopg.Connection[DictRow]):
@@ -33,8 +34,13 @@ def _check(connection: _Connection) -> None:
         connection.answered_at = now
 
 
-def new_pool(url: str, pool_size: int) -> ConnectionPool[_Connection]:
-    """Return a pool of connections that commit each statement by itself."""
+def new_pool(url: str, pool_size: int, *, by_key: bool = False) -> ConnectionPool[_Connection]:
+    """Return a pool of connections that commit each statement by itself.
+
+    ``by_key``: everything is found by its key. PostgreSQL takes the rows of a JSON text for a hundred, for which it would
+    rather read a whole table.
+    """
+    options = f"{_OPTIONS} {_BY_KEY}" if by_key else _OPTIONS
     return ConnectionPool(
         url,
         min_size=1,
@@ -44,7 +50,7 @@ def new_pool(url: str, pool_size: int) -> ConnectionPool[_Connection]:
         open=False,
         check=_check,
         connection_class=_Connection,
-        kwargs={"row_factory": dict_row, "autocommit": True, "connect_timeout": 5, "options": _OPTIONS},
+        kwargs={"row_factory": dict_row, "autocommit": True, "connect_timeout": 5, "options": options},
     )
 
 

@@ -89,7 +89,7 @@ class PostgresEventStore:
         recorder: Any = self._log.recorder
         self._recorder: Recorder = recorder
         self._recorder.datastore.pool.close()
-        pool = new_pool(url, pool_size)
+        pool = new_pool(url, pool_size, by_key=True)
         self._recorder.datastore.pool = pool  # one way to connect for everything
         self._bell = Bell(pool)
         self._states = States()
