@@ -115,7 +115,15 @@ def _refused(request: Request, error: Refused) -> JSONResponse:
     return of_refusal(error, request.app.state.watchword.sockets.clock.now())
 
 
-def _bad_input(_: Request, error: RequestValidationError) -> JSONResponse:
+def _bad_input(request: Request, error: RequestValidationError) -> JSONResponse:
+    """Say what is wrong to whom the guard admits; whom it does not learns that alone."""
+    try:
+        if hasattr(request.state, "guard"):  # there is none where what came is not even JSON
+            request.state.guard()
+    except Refused as refused:
+        return _refused(request, refused)
+    except Unavailable as silent:
+        return _unavailable(request, silent)
     return of_bad_input(error)
 
 

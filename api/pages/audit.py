@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from api.auditing import entries
-from api.doors import SIGNED_IN, Admit, Asked
+from api.doors import SIGNED_IN, Admit, Asked, Door
 from api.frame.page import catch_up, page
 from api.past import bad
 from api.rest.audit import TOPICS, VIEWS, after_of, known_topic, until_of
@@ -16,7 +16,7 @@ from domain.permissions import Action
 from handlers import policy
 from projections import audit_trail
 
-router = APIRouter()
+router = APIRouter(route_class=Door)
 PATH = "/audit"
 ROWS = 50
 _FIELDS = ("account", "actor", "topic", "from", "to")

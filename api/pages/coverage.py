@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from api.certificate import SHOWN, Issued
-from api.doors import SIGNED_IN, Admit, Asked
+from api.doors import SIGNED_IN, Admit, Asked, Door
 from api.frame.files import HERE
 from api.frame.page import page
 from api.past import bad
@@ -19,7 +19,7 @@ from api.rest.coverage import issued, span_of
 from domain.permissions import Action
 from handlers import policy
 
-router = APIRouter()
+router = APIRouter(route_class=Door)
 PATH = "/audit/certificate"
 _WIDTH, _HEIGHT = 640, 200
 _DAY = timedelta(days=1)

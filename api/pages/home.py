@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
-from api.doors import SIGNED_IN, Admit, Asked
+from api.doors import SIGNED_IN, Admit, Asked, Door
 from api.frame.page import catch_up, page
 from api.listing import VIEWS
 from api.words import sentence
@@ -19,7 +19,7 @@ from handlers.callers import member
 from handlers.history import account_history
 from projections import partner_policy, status_history, user_status
 
-router = APIRouter()
+router = APIRouter(route_class=Door)
 DAYS = 90
 """How far back the dashboard's picture goes."""
 OVERDUE = 5

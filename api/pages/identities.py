@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
-from api.doors import SIGNED_IN, Admit, Asked, form_of
+from api.doors import SIGNED_IN, Admit, Asked, Door, form_of
 from api.frame.forms import Wrong, stepped_up
 from api.frame.page import go, page, sign_out_here, tried
 from api.pages.providers import onward
@@ -16,7 +16,7 @@ from handlers.errands import Errand
 from handlers.identity_providers import ProviderLine, known
 from handlers.shapes import Id
 
-router = APIRouter()
+router = APIRouter(route_class=Door)
 OWN = "/me/identities"
 PATH = "/single-sign-on"
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
-from api.doors import ANYBODY, Admit, Asked, form_of, with_session
+from api.doors import ANYBODY, Admit, Asked, Door, form_of, with_session
 from api.frame.forms import Wrong, command
 from api.frame.page import PLACES, go, page, sign_out_here, tried
 from api.pages.setup import mailed_secret
@@ -15,7 +15,7 @@ from handlers.callers import mfa_of
 from handlers.sessions import State
 from handlers.shapes import Id
 
-router = APIRouter()
+router = APIRouter(route_class=Door)
 
 
 @router.get("/reset/{reset_id}")

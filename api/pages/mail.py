@@ -6,11 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException
 from fastapi.responses import Response
 
-from api.doors import ANYBODY, Admit, Asked
+from api.doors import ANYBODY, Admit, Asked, Door
 from api.embedded.mail import list_mails, read_mail
 from api.frame.page import page
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(route_class=Door, include_in_schema=False)
 SHOWN = 50
 _LINK = re.compile(r"(https?://[^\s<>\"'\]]+)")
 

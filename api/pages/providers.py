@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse, Response
 
-from api.doors import ANYBODY, SIGNED_IN, Admit, Asked, form_of, with_session
+from api.doors import ANYBODY, SIGNED_IN, Admit, Asked, Door, form_of, with_session
 from api.frame.forms import Wrong, wrong_of
 from api.frame.page import PLACES, go, page, tried
 from api.pages.setup import mailed_secret
@@ -19,7 +19,7 @@ from handlers.ports import Unavailable
 from handlers.sessions import State
 from handlers.shapes import Id
 
-router = APIRouter()
+router = APIRouter(route_class=Door)
 PLACES_BACK = {
     "reset": "/security-settings?ask=reset",
     "off": "/security-settings?ask=switch-off",

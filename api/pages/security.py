@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
-from api.doors import SIGNED_IN, Admit, Asked, form_of
+from api.doors import SIGNED_IN, Admit, Asked, Door, form_of
 from api.frame.forms import Wrong, command, stepped_up
 from api.frame.page import go, page, tried
 from domain.facts import Factor, Population
@@ -13,7 +13,7 @@ from domain.permissions import Action, may
 from handlers import mfa, policy, reset
 from handlers.callers import member, policy_of
 
-router = APIRouter()
+router = APIRouter(route_class=Door)
 PATH = "/security-settings"
 
 

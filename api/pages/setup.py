@@ -8,14 +8,14 @@ import segno
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
-from api.doors import SETTING_UP, Admit, Asked, form_of
+from api.doors import SETTING_UP, Admit, Asked, Door, form_of
 from api.frame.forms import Wrong, command, stepped_up
 from api.frame.page import go, page, tried
 from api.pages.sign_in import went_on
 from handlers import mfa, reset
 from handlers.sessions import State
 
-router = APIRouter()
+router = APIRouter(route_class=Door)
 _LINK = re.compile(r"[^\s#]*#(.+)")
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
-from api.doors import SIGNED_IN, Admit, Asked
+from api.doors import SIGNED_IN, Admit, Asked, Door
 from api.frame.forms import Wrong, command, stepped_up
 from api.frame.page import catch_up, go, page, tried
 from api.listing import VIEWS, Sort, Wanted, listed
@@ -20,7 +20,7 @@ from handlers.callers import member
 from handlers.shapes import Id
 from projections import status_history, user_status
 
-router = APIRouter()
+router = APIRouter(route_class=Door)
 PATH = "/user-management"
 ROWS = 50
 ORGANIZATIONS_IN_A_MENU = 200

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from api.doors import SIGNED_IN, Admit, Asked
+from api.doors import SIGNED_IN, Admit, Asked, Door
 from api.past import FOR_EVER, AsOf, because, moment_of, required_under
 from api.rest.answers import AccountAnswer, AccountMfaAnswer, MinPosition, PositionAnswer
 from domain.permissions import Action, AnotherTenant
@@ -12,7 +12,7 @@ from handlers import policy, reset
 from handlers.shapes import Id
 from projections import status_history
 
-router = APIRouter(tags=["accounts"])
+router = APIRouter(route_class=Door, tags=["accounts"])
 
 
 @router.post("/accounts/{account_id}/mfa/reset")

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 
 from api.auditing import AuditEntry, entries
-from api.doors import SIGNED_IN, Admit, Asked
+from api.doors import SIGNED_IN, Admit, Asked, Door
 from api.past import AsOf, bad, moment_of
 from api.rest.answers import MinPosition
 from domain.kernel import FACTS
@@ -15,7 +15,7 @@ from handlers import policy
 from handlers.shapes import Id
 from projections import audit_trail, status_history
 
-router = APIRouter(tags=["audit"])
+router = APIRouter(route_class=Door, tags=["audit"])
 VIEWS = (audit_trail.NAME, status_history.NAME)
 TOPICS = sorted({kind.TOPIC for kind in FACTS.values()})
 

@@ -12,7 +12,7 @@ from starlette.background import BackgroundTask
 
 from api.bootstrap import Watchword
 from api.certificate import Issued, issue
-from api.doors import SIGNED_IN, WAIT_SECONDS, Admit, Asked
+from api.doors import SIGNED_IN, WAIT_SECONDS, Admit, Asked, Door
 from api.past import AsOf, bad, position_of
 from api.refusals import ViewBehind
 from domain.permissions import Action
@@ -23,7 +23,7 @@ from projections import status_history
 from projections.coverage import Span, difference
 from projections.runner import wait_for
 
-router = APIRouter(tags=["audit"])
+router = APIRouter(route_class=Door, tags=["audit"])
 _CHUNK = 64 * 1024
 
 

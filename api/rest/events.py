@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
 from api.bootstrap import ledger
-from api.doors import Admit, Asked
+from api.doors import Admit, Asked, Door
 from api.export_proofs import tenant_of
 from api.past import bad
 from api.refusals import NotAmongThese
@@ -20,7 +20,7 @@ from domain.kernel import Envelope
 from domain.merkle import leaf_hash
 from handlers.ports import StoredFact
 
-router = APIRouter(tags=["events"])
+router = APIRouter(route_class=Door, tags=["events"])
 WIDEST = 100_000
 """Positions of one range: about a second of hashing. Ours; the consumer's part asks for a longer one piece by piece."""
 LOOKED_AT = 10_000

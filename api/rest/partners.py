@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query
 
-from api.doors import SIGNED_IN, Admit, Asked
+from api.doors import SIGNED_IN, Admit, Asked, Door
 from api.listing import VIEWS, Sort, Wanted, listed
 from api.past import AsOf, bad, moment_of
 from api.rest.answers import (
@@ -25,7 +25,7 @@ from handlers.callers import policy_of
 from handlers.shapes import Id
 from projections import partner_policy, status_history
 
-router = APIRouter(tags=["partners"])
+router = APIRouter(route_class=Door, tags=["partners"])
 
 
 @router.get("/partners/{partner_id}/mfa-policy")

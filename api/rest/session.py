@@ -5,13 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from api.cookies import clear_cookie
-from api.doors import ANYBODY, CHOOSING, GIVING_A_CODE, SIGNED_IN, Admit, Asked, with_session
+from api.doors import ANYBODY, CHOOSING, GIVING_A_CODE, SIGNED_IN, Admit, Asked, Door, with_session
 from api.rest.answers import PositionAnswer, SessionAnswer, session_answer
 from handlers import confirming, sessions, sign_in
 from handlers.sessions import Progress
 from handlers.shapes import Id
 
-router = APIRouter(tags=["sign-in"])
+router = APIRouter(route_class=Door, tags=["sign-in"])
 
 
 def _went_on(asked: Asked, progress: Progress) -> SessionAnswer:

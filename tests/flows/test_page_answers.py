@@ -4,13 +4,14 @@ import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import httpx
 import pytest
 from fastapi import APIRouter, Depends
 
 from api.cli.importing import take_file
-from api.doors import SIGNED_IN, Admit
+from api.doors import SIGNED_IN, Admit, Asked, Door
 from api.frame.files import STATIC
 from api.settings import BadSetting, Settings, read
 from api.web import create_app
@@ -67,11 +68,11 @@ def test_every_kind_of_answer_carries_the_headers(portal: Portal) -> None:
 
 def test_an_answer_to_a_fault_of_ours_carries_the_headers_too(portal: Portal) -> None:
     """SEC-06: whatever goes wrong, it is a page of ours, in the same walls, with an id to be found by in the log."""
-    app, faulty = create_app(portal.watchword), APIRouter()
+    app, faulty = create_app(portal.watchword), APIRouter(route_class=Door)
 
-    @faulty.get("/faulty", dependencies=[Depends(Admit(SIGNED_IN))])
-    def fault() -> None:
-        raise ZeroDivisionError("a secret of ours")
+    @faulty.get("/faulty")
+    def fault(asked: Annotated[Asked, Depends(Admit(SIGNED_IN))]) -> None:
+        raise ZeroDivisionError(f"a secret of {asked.caller.actor}")
 
     app.include_router(faulty)
     cookie = signed_in(portal, "dist-owner").http.cookies["watchword"]

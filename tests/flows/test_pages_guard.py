@@ -1,13 +1,14 @@
 """Every page: with every weaker session, without its CSRF token, from other sites, and for another tenant."""
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import pytest
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from fastapi.routing import iter_route_contexts
 
+from api.doors import SIGNED_IN, Admit, Asked, Door
 from api.pages import home
 from api.web import PREFIX, create_app, undeclared
 from tests.directory import PASSWORD, address
@@ -82,13 +83,24 @@ def test_a_route_that_does_not_say_whom_it_lets_in_stops_the_start(
     app = create_app(portal.watchword)
     assert undeclared(app.routes) == []
     inner, outer = APIRouter(), APIRouter()
+    doors = APIRouter(route_class=Door)
 
     @inner.get("/open-to-all")
     def open_to_all() -> None: ...
 
+    @doors.get("/never-asks", dependencies=[Depends(Admit(SIGNED_IN))])
+    def never_asks() -> None:
+        """Declared, but nothing asks the guard."""
+
+    @inner.get("/no-door")
+    def no_door(asked: Annotated[Asked, Depends(Admit(SIGNED_IN))]) -> None:
+        """Declared, but no door asks the guard."""
+        del asked
+
     outer.include_router(inner, prefix="/far")
+    outer.include_router(doors, prefix="/far")
     app.include_router(outer)
-    assert undeclared(app.routes) == ["/far/open-to-all"]
+    assert undeclared(app.routes) == ["/far/open-to-all", "/far/no-door", "/far/never-asks"]
     monkeypatch.setattr(home.router, "routes", [*home.router.routes, *inner.routes])
     with pytest.raises(RuntimeError, match="open-to-all"):
         create_app(portal.watchword)
