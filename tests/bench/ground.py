@@ -83,8 +83,8 @@ def program(watchword: Watchword, *commands: str, smtp_url: str = "smtp://127.0.
 
 
 @contextmanager
-def serving(settings: Settings, *module: str, processes: int = 1) -> Iterator[None]:
-    """Serve the portal, or another web application, at the port of the settings, until it answers and then as long as asked."""
+def serving(settings: Settings, *module: str, processes: int = 1) -> Iterator[subprocess.Popen[bytes]]:
+    """Serve the portal, or another web application, at the port of the settings, from its first answer as long as asked."""
     process = started(settings, module or ("api.cli", "web"), processes=processes)
     try:
         for _ in range(300):
@@ -93,7 +93,7 @@ def serving(settings: Settings, *module: str, processes: int = 1) -> Iterator[No
                 break
             except httpx.TransportError:
                 time.sleep(0.1)
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait(15)
