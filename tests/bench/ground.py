@@ -60,6 +60,25 @@ def ground(folder: Path) -> Iterator[Watchword]:
         postgres.stop()
 
 
+@contextmanager
+def installed(folder: Path) -> Iterator[Watchword]:
+    """Lend plugs on a PostgreSQL of their own, with nothing in it."""
+    postgres = EmbeddedPostgres(folder / "data", durable=True)
+    postgres.start()
+    try:
+        environ = {"DATA_DIR": str(folder), "DATABASE_URL": postgres.app_url, "PORT": str(free_port())}
+        settings = replace(read(environ, ask_running=False), admin_database_url=postgres.owner_url)
+        bootstrap.ensure_kek(settings.kek_file)
+        bootstrap.migrate(settings)
+        watchword = bootstrap.build(settings)
+        try:
+            yield watchword
+        finally:
+            watchword.close()
+    finally:
+        postgres.stop()
+
+
 def append(watchword: Watchword, changes: Sequence[tuple[str, Sequence[Fact]]], after: int = 0) -> int:
     """Append facts to streams of so many facts and return the last position."""
     at = watchword.sockets.clock.now()

@@ -31,8 +31,8 @@ from tests.bench.ground import serving
 from tests.phone import by_the_rfc
 
 PROCESSES = 2
-LONG = 100_000
-"""Sign-ins that one account has behind it."""
+LONG = (1_000, 10_000, 100_000)
+"""Sign-ins that one account has behind it; the goal is that of the longest."""
 OLD = 8
 """Accounts that have so many."""
 AT_LEAST = {1: 0.6, 8: 0.6}
@@ -120,7 +120,7 @@ class Ground:
         """Return the code of this round; from one round to the next the time step rises."""
         return by_the_rfc(person.secret, int(time.time()) + 30 * self._shift)
 
-    def lengthen(self, people: Sequence[Person]) -> None:
+    def lengthen(self, people: Sequence[Person], facts: int) -> None:
         """Give accounts as many sign-ins as ten years hold, and let a process fold them once."""
         add = """
             INSERT INTO stored_events (originator_id, originator_version, topic, state)
@@ -130,7 +130,7 @@ class Ground:
             WHERE originator_id = %(stream)s AND originator_version = 2"""
         with psycopg.connect(self.postgres.owner_url) as connection:
             for each in people:
-                connection.execute(add, {"facts": LONG, "stream": f"user_mfa:{each.account_id}"})
+                connection.execute(add, {"facts": facts, "stream": f"user_mfa:{each.account_id}"})
         for each in people:
             mfa_of(each.account_id, self.watchword.sockets)
 
@@ -166,16 +166,20 @@ def _raw(person: Person) -> bytes:
     return base64.b32decode(person.secret)
 
 
-def _long(ground: Ground) -> Figure:
+def _long(ground: Ground) -> list[Figure]:
     """Return what a code costs where many came before, and where none did, in processes that know neither account."""
-    old, new = ground.people[:OLD], ground.people[OLD : 2 * OLD]
-    ground.lengthen(old)
+    groups = [ground.people[start * OLD : (start + 1) * OLD] for start in range(2 * len(LONG) + 1)]
+    for people, facts in zip(groups, LONG, strict=False):
+        ground.lengthen(people, facts)
     ground.next_step()
     with ground.serving():
-        ask(ground.settings.port, ground.sign_ins(ground.people[2 * OLD : 3 * OLD]), 1)
-        times = [ask(ground.settings.port, ground.sign_ins(each), 1).at(50) for each in (old, new)]
+        ask(ground.settings.port, ground.sign_ins(groups.pop()), 1)
+        times = [ask(ground.settings.port, ground.sign_ins(each), 1).at(50) for each in groups]
     what = "a code of who signed in so often, beside a new account, p50"
-    return Figure("P8", what, times[0], times[1], "ms", 1.2, LONG)
+    new = times[len(LONG) :]
+    return [
+        Figure("P8", what, ours, floor, "ms", 1.2, facts) for ours, floor, facts in zip(times, new, LONG, strict=False)
+    ]
 
 
 def measure(folder: Path, people: int) -> list[Figure]:
@@ -195,6 +199,6 @@ def measure(folder: Path, people: int) -> list[Figure]:
             figures += [
                 Figure("P1", f"{what}, p{percent}", ours.at(percent), floor.at(percent), "ms") for percent in (50, 99)
             ]
-        return [*figures, _long(ground)]
+        return [*figures, *_long(ground)]
     finally:
         ground.close()
