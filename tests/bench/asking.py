@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 import uvloop
@@ -47,6 +48,10 @@ def got(port: int, path: str, headers: dict[str, str]) -> bytes:
     return f"GET {path} HTTP/1.1\r\n{named}\r\n".encode()
 
 
+class Refused(Exception):
+    """An answer that is not the one that was asked for; a bench ends with it."""
+
+
 class _Client:
     """One connection, opened anew when the server has closed it; the time for that belongs to the request."""
 
@@ -64,9 +69,9 @@ class _Client:
         body = await self._body(fields)
         took = time.perf_counter() - start
         if b"\r\nconnection: close" in fields:
-            self.close()
+            await self.close()
         if not head.startswith(b"HTTP/1.1 200") or self.sign not in body:
-            raise SystemExit(f"refused: {head.decode()}{body.decode()}")
+            raise Refused(f"refused: {head.decode()}{body.decode()}")
         return took
 
     async def _body(self, fields: bytes) -> bytes:
@@ -79,9 +84,11 @@ class _Client:
         await self.reader.readexactly(2)
         return b"".join(parts)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         if self.writer:
             self.writer.close()
+            with suppress(OSError):
+                await self.writer.wait_closed()
             self.writer = None
 
 
@@ -91,11 +98,13 @@ async def _ask(port: int, requests: Sequence[bytes], clients: int, seconds: floa
 
     async def client() -> None:
         one = _Client(port, sign)
-        for each in left:
-            times.append(await one.ask(each))
-            if time.perf_counter() - start > seconds:
-                break
-        one.close()
+        try:
+            for each in left:
+                times.append(await one.ask(each))
+                if time.perf_counter() - start > seconds:
+                    break
+        finally:
+            await one.close()
 
     await asyncio.gather(*(client() for _ in range(clients)))
     took = time.perf_counter() - start
@@ -106,7 +115,10 @@ def ask(
     port: int, requests: Sequence[bytes], clients: int, seconds: float = float("inf"), sign: bytes = b""
 ) -> Answered:
     """Send requests, so many at a time, each once, until none is left or the time is over; each answer holds the sign."""
-    return asyncio.run(_ask(port, requests, clients, seconds, sign))
+    try:
+        return asyncio.run(_ask(port, requests, clients, seconds, sign))
+    except Refused as answer:
+        raise SystemExit(str(answer)) from answer
 
 
 def ask_apart(port: int, requests: Sequence[bytes], clients: int, seconds: float, sign: bytes = b"") -> Answered:
