@@ -63,7 +63,9 @@ def create_app(watchword: Watchword | None = None, settings: Settings | None = N
             each.router.routes
         )  # in one list: routers within routers ask each other at every request
     if chosen.mail_pages:
-        app.router.routes.extend(pages.mail.router.routes)
+        from api.pages import mail  # noqa: PLC0415 the mail catcher's code, which only a demo needs
+
+        app.router.routes.extend(mail.router.routes)
     app.mount(STATIC, GZipMiddleware(Lasting(directory=HERE / "static")))  # pages hold tokens, so they stay unpacked
     app.router.routes.extend(_health().routes)
     if missing := undeclared(app.routes):

@@ -140,7 +140,7 @@ def test_a_step_reads_no_table_whole(watchword: Watchword, database: Database) -
         owner.execute(fill, {"now": now})
         owner.execute("ANALYZE")
     with watchword.store._recorder.datastore.get_connection() as connection:
-        found = connection.execute(f"EXPLAIN (FORMAT JSON) {recorder._STORE_AND_SWAP}", ("[]", "[]")).fetchone()
+        (found,) = connection.execute(f"EXPLAIN (FORMAT JSON) {recorder._STORE_AND_SWAP}", ("[]", "[]")).fetchall()
     scans = [
         each
         for each in nodes(found["QUERY PLAN"][0]["Plan"])
