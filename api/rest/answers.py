@@ -3,10 +3,10 @@
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from api.doors import Asked, csrf_token
+from api.doors import Asked, Door, csrf_token
 from api.past import Because
 from api.problems import Problem
 from handlers.ports import AccountEntry, Session
@@ -18,6 +18,7 @@ AsOfPosition = Annotated[
 MinPosition = Annotated[
     int | None, Query(ge=0, le=2**62, description="Wait until the view has come to this position of the log.")
 ]
+PREFIX = "/api/v1"
 FAILURES: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description, "content": {"application/problem+json": {}}}
     for status, description in {
@@ -33,6 +34,11 @@ FAILURES: dict[int | str, dict[str, Any]] = {
     }.items()
 }
 """The error answers that every route may give."""
+
+
+def json_doors(tag: str) -> APIRouter:
+    """Return a router for routes of the JSON API."""
+    return APIRouter(prefix=PREFIX, route_class=Door, tags=[tag], responses=FAILURES)
 
 
 class AccountAnswer(BaseModel):

@@ -26,10 +26,10 @@ SWAP = f"""
             JOIN partner_access p ON p.partner_id = a.partner_id AND s.population_generation = CASE
                 WHEN a.organization_id IS NULL THEN p.partner_users_generation ELSE p.organizations_generation END
         RETURNING 1),
-    surplus AS (DELETE FROM session WHERE token_hash IN (SELECT token_hash FROM (
-        SELECT x.token_hash, row_number() OVER (PARTITION BY x.account_id ORDER BY x.created_at DESC) AS nth
-        FROM session x JOIN s ON x.account_id = s.account_id AND x.state = 'signed_in' AND x.token_hash <> s.replaced) y
-        WHERE nth >= {SESSIONS_OF_AN_ACCOUNT}))"""  # noqa: S608 our own number
+    surplus AS (DELETE FROM session WHERE token_hash IN (SELECT x.token_hash FROM s CROSS JOIN LATERAL (
+        SELECT token_hash FROM session
+        WHERE account_id = s.account_id AND state = 'signed_in' AND token_hash <> s.replaced
+        ORDER BY created_at DESC OFFSET {SESSIONS_OF_AN_ACCOUNT - 1}) x))"""  # noqa: S608 our own number
 """Ends the sessions that went on and opens the new ones, where account and sign-in stand as they were seen."""
 ALL_OPENED = "(SELECT count(*) FROM opened) = (SELECT count(*) FROM s) OR refuse_ended_session()"
 """Else nothing of the statement is stored. A session is opened under the numbers that were seen, so whoever raises one
