@@ -11,7 +11,7 @@ from tests.bench.figures import Figure
 SIZES = 3
 """A figure that is measured at fewer sizes shows no growth."""
 WIDTH, HEIGHT = 640, 360
-LEFT, RIGHT, TOP, BOTTOM = 90, 20, 60, 50
+LEFT, RIGHT, TOP, BOTTOM = 90, 45, 60, 50
 STEPS = (1, 2, 2.5, 5, 10)
 """The lines of the vertical axis are this far apart, times a power of ten."""
 STYLE = """
