@@ -21,7 +21,7 @@ from handlers.ports import LedgerBroken, Unavailable
 from handlers.shapes import Id
 from projections import status_history
 from projections.coverage import Span, difference
-from projections.runner import wait_for
+from projections.views import wait_for
 
 router = APIRouter(route_class=Door, tags=["audit"])
 _CHUNK = 64 * 1024
@@ -150,7 +150,7 @@ def positions_of(from_: str | None, to: str | None, watchword: Watchword, now: d
     b = watchword.store.last_position() if end is None else end
     if a > b:
         raise bad("query", "to", "the span ends before it begins")
-    if not wait_for(watchword.database.one, status_history.NAME, b, WAIT_SECONDS):
+    if not wait_for(watchword.database.one, [status_history.NAME], b, WAIT_SECONDS):
         raise ViewBehind
     return a, b
 

@@ -10,7 +10,7 @@ import pytest
 from api.bootstrap import Watchword, projector
 from domain.facts import Enabled, Locked, MailSent
 from projections.rebuilding import verify
-from projections.runner import VIEWS
+from projections.views import VIEWS
 from tests.delivery.steps import Post, append, in_the_log, serving, until
 from tests.delivery.test_processes import programs, published
 
