@@ -22,7 +22,7 @@ from handlers.ports import LedgerBroken, Unavailable
 from handlers.shapes import Id
 from projections import status_history
 from projections.coverage import Span, difference
-from projections.runner import wait_for
+from projections.views import wait_for
 
 router = json_doors("audit")
 _CHUNK = 64 * 1024
@@ -151,7 +151,7 @@ def positions_of(from_: str | None, to: str | None, watchword: Watchword, now: d
     b = watchword.store.last_position() if end is None else end
     if a > b:
         raise bad("query", "to", "the span ends before it begins")
-    if not wait_for(watchword.database.one, status_history.NAME, b, WAIT_SECONDS):
+    if not wait_for(watchword.database.one, [status_history.NAME], b, WAIT_SECONDS):
         raise ViewBehind
     return a, b
 

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import appending, delivering, figures, history, pages, projecting, starting, verifying
+from tests.bench import appending, delivering, figures, history, pages, projecting, scaling, starting, verifying
 from tests.bench.importing import Measured, measure
 
 ACCOUNTS = 100_000
@@ -17,6 +17,8 @@ RELAYED = 20_000
 MAILS = 1_000
 LOOKS = 300
 """Facts whose way to a consumer and into a mailbox is timed, one after the other."""
+SHARED = 200_000
+"""Facts that several projectors fold."""
 FACTS = [10_000, 100_000, 1_000_000]
 
 
@@ -29,7 +31,17 @@ def main() -> None:
     parser.add_argument("--spans", type=int, default=SPANS, help="of a history that is too long to write")
     parser.add_argument(
         "--only",
-        choices=("import", "pages", "history", "verifying", "appending", "starting", "projecting", "delivering"),
+        choices=(
+            "import",
+            "pages",
+            "history",
+            "verifying",
+            "appending",
+            "starting",
+            "projecting",
+            "delivering",
+            "scaling",
+        ),
     )
     parser.add_argument("--json", type=Path, default=Path(".data") / "bench.json")
     asked = parser.parse_args()
@@ -66,6 +78,7 @@ def main() -> None:
         "starting": starting.measure,
         "projecting": lambda folder: projecting.measure(folder, asked.facts),
         "delivering": lambda folder: delivering.measure(folder, RELAYED, MAILS, LOOKS),
+        "scaling": lambda folder: scaling.measure(folder, PEOPLE, SHARED, MAILS),
     }
     for name, measured in beside_floors.items():
         if asked.only in {None, name}:

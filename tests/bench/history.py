@@ -26,7 +26,8 @@ from domain.user_mfa import evolve as evolve_mfa
 from handlers.ledger import Ledger
 from handlers.ledger_check import LedgerCheck
 from handlers.ports import Origin
-from projections import rebuilding, runner, status_history, user_status
+from projections import rebuilding, status_history, user_status
+from projections.views import VIEWS
 
 Answer = TypeVar("Answer")
 SEED = 20_261_124
@@ -169,7 +170,7 @@ def _measured(watchword: bootstrap.Watchword, owner: str, facts: int) -> tuple[l
         floor = _seconds(lambda: sum(1 for _ in connection.cursor().stream("SELECT * FROM stored_events")))
         rates = [Rate("all views folded", facts, _seconds(lambda: _fold(watchword)), floor)]
         connection.execute("VACUUM ANALYZE")
-        for name in runner.VIEWS:
+        for name in VIEWS:
             compared = _verified(watchword, name)
             rates.append(Rate(f"{name} proved", facts, compared, floor))
         book = bootstrap.ledger(watchword)
