@@ -15,7 +15,7 @@ from api.certificate import Issued, issue
 from api.doors import SIGNED_IN, WAIT_SECONDS, Admit, Asked
 from api.past import AsOf, bad, position_of
 from api.refusals import ViewBehind
-from api.rest.answers import json_doors
+from api.rest import json_doors
 from domain.permissions import Action
 from handlers import policy
 from handlers.ports import LedgerBroken, Unavailable
