@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 from nats.aio.client import Client
+from psycopg.conninfo import make_conninfo
 
 from api.settings import BadSetting, Settings
 from handlers.adapters import broker
@@ -135,8 +136,8 @@ def ledger(watchword: Watchword) -> Ledger:
 
 
 def projector(watchword: Watchword) -> Projector:
-    """Return the follower that keeps the views."""
-    return Projector(watchword.settings.need("database_url"), watchword.store.read)
+    """Return the follower that keeps the views; its session's end frees the shards that it folds."""
+    return Projector(make_conninfo(watchword.settings.need("database_url"), options=NOTICED_SOON), watchword.store.read)
 
 
 def refuse_unsafe(settings: Settings) -> None:

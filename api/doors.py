@@ -22,7 +22,7 @@ from api.walls import network, prefix
 from handlers.callers import Caller
 from handlers.ports import Known, SessionEnded, Sockets
 from handlers.sessions import Progress, State, start_anonymous, token_hash
-from projections.runner import wait_for
+from projections.views import position, wait_for
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 DEVICE_SECONDS = 400 * 24 * 3600
@@ -76,14 +76,12 @@ class Asked:
         database = self.watchword.views
         if min_position and min_position > self.s.store.last_position():
             raise ViewBehind
-        for view in views if min_position else ():
-            if not wait_for(database.one, view, min_position or 0, seconds or WAIT_SECONDS):
-                raise ViewBehind
-        query = "SELECT min(notification_id) AS position FROM notification_tracking WHERE application_name = ANY(%s)"
-        position = (database.one(query, (list(views),)) or {}).get("position") or 0
-        ahead = self.s.store.read(position, 1)
+        if min_position and not wait_for(database.one, views, min_position, seconds or WAIT_SECONDS):
+            raise ViewBehind
+        come = position(database.one, *views)
+        ahead = self.s.store.read(come, 1)
         lag = (self.caller.at - ahead[0].at).total_seconds() * 1000 if ahead else 0
-        return self.at(position), max(0, int(lag))
+        return self.at(come), max(0, int(lag))
 
 
 class Admit:

@@ -8,7 +8,7 @@ from psycopg.rows import DictRow
 
 from api.bootstrap import Watchword, pending_migrations
 from handlers.ports import Clock, Unavailable
-from projections.runner import VIEWS
+from projections.views import VIEWS, position
 
 CLOCK_SECONDS = 1.0
 """How far our clock may be from the database's: two processes are then at most 2 s apart, which is how exact an expiry
@@ -55,9 +55,7 @@ def _views(watchword: Watchword) -> dict[str, str]:
     found: dict[str, str] = {}
     now = watchword.sockets.clock.now()
     for name in VIEWS:
-        query = "SELECT notification_id AS position FROM notification_tracking WHERE application_name = %s"
-        position = (watchword.database.one(query, (name,)) or {}).get("position") or 0
-        waiting = watchword.store.read(position, 1)
+        waiting = watchword.store.read(position(watchword.database.one, name), 1)
         if waiting and (now - waiting[0].at).total_seconds() > BEHIND_SECONDS:
             found[name] = f"has not folded position {waiting[0].position} yet"
     return found

@@ -19,8 +19,7 @@ from api.bootstrap import Watchword, build
 from api.doors import Admit, Door
 from api.frame.files import HERE, STATIC, Lasting
 from api.readiness import unfit
-from api.rest import accounts, audit, coverage, events, me, partners, session
-from api.rest.answers import PREFIX
+from api.rest import PREFIX, accounts, audit, coverage, events, me, partners, session
 from api.settings import Settings, read
 from api.walls import Walls
 

@@ -1,30 +1,38 @@
 """A view folded anew beside the live one: to compare them, or to put it in the live one's place."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import psycopg
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
-from projections.runner import LOCK, PAGE, POLL_SECONDS, RETRY_SECONDS, ROWS, TRACKED, VIEWS, Read, View, pages
+from domain.kernel import Envelope
+from projections.runner import LOCK, PAGE, POLL_SECONDS, RETRY_SECONDS, ROWS, TRACKED, Read, pages
 from projections.tables import much_at_once
+from projections.views import VIEWS, Fold, View, parts, shard_of
 
 Progress = Callable[[int], None]
 """Told each position that was reached."""
+Places = Mapping[int | None, int]
+"""How far each shard of a view has come."""
+Due = Callable[[Sequence[Envelope]], list[Envelope]]
+"""Returns what of a page is to be folded yet."""
 WORK_MEM = "256MB"
 """Two whole tables are compared in memory where that is enough."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A live view beside the same view folded anew from the log, both at one position."""
+    """A live view beside the same view folded anew from the log, each shard of both at one position."""
 
     view: str
     position: int
+    """The least of the shards' positions."""
     rows: int
     missing: int
     """Rows that the log gives and the live view lacks."""
@@ -45,13 +53,13 @@ def verify(url: str, read: Read, name: str, progress: Progress = lambda _: None)
     with _session(url) as connection:
         with connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            position = _tracked(connection, name)
+            places = _tracked(connection, name)
             for table in view.TABLES:
                 live, copy = sql.Identifier("public", table), sql.Identifier(f"live_{table}")
                 connection.execute(sql.SQL("CREATE TEMP TABLE {} AS SELECT * FROM {}").format(copy, live))
         _shadow(connection, view)
-        _fold(connection, view, read, 0, position, progress)
-        return _compare(connection, view, position)
+        _fold(connection, view, read, dict.fromkeys(places, 0), places, progress)
+        return _compare(connection, view, min(places.values()))
 
 
 def rebuild(url: str, read: Read, name: str, progress: Progress = lambda _: None) -> int:
@@ -63,17 +71,18 @@ def rebuild(url: str, read: Read, name: str, progress: Progress = lambda _: None
     view = VIEWS[name]
     with _session(url) as connection:
         _shadow(connection, view)
-        built, position = 0, _tracked(connection, name)
-        while position - built > PAGE:
-            _fold(connection, view, read, built, position, progress)
-            built, position = position, _tracked(connection, name)
+        places = _tracked(connection, name)
+        built: Places = dict.fromkeys(places, 0)
+        while any(places[shard] - built[shard] > PAGE for shard in places):
+            _fold(connection, view, read, built, places, progress)
+            built, places = places, _tracked(connection, name)
         connection.execute(LOCK, (name,))  # until the session ends
-        position = _tracked(connection, name)
-        _fold(connection, view, read, built, position, progress)
+        places = _tracked(connection, name)
+        _fold(connection, view, read, built, places, progress)
         with connection.transaction():
             for table, key in view.TABLES.items():
                 _put(connection, table, key)
-        return position
+        return min(places.values())
 
 
 @contextmanager
@@ -83,9 +92,10 @@ def _session(url: str) -> Iterator[Connection[dict[str, Any]]]:
         yield connection
 
 
-def _tracked(connection: Connection[dict[str, Any]], name: str) -> int:
-    row = connection.execute(TRACKED, (name,)).fetchone()
-    return row["notification_id"] if row else 0
+def _tracked(connection: Connection[dict[str, Any]], name: str) -> Places:
+    rows = connection.execute(TRACKED, ([each.name for each in parts(name)],)).fetchall()
+    found = {row["application_name"]: row["notification_id"] for row in rows}
+    return {each.shard: found.get(each.name, 0) for each in parts(name)}
 
 
 def _shadow(connection: Connection[Any], view: View) -> None:
@@ -95,11 +105,19 @@ def _shadow(connection: Connection[Any], view: View) -> None:
         connection.execute(sql.SQL("CREATE TEMP TABLE {} (LIKE {} INCLUDING ALL)").format(shadow, live))
 
 
-def _fold(connection: Connection[Any], view: View, read: Read, after: int, until: int, progress: Progress) -> None:
+def _fold(
+    connection: Connection[Any], view: View, read: Read, built: Places, places: Places, progress: Progress
+) -> None:
     """Fold what the live view has folded already: all of it is there, even if this process cannot read it yet."""
+    until = max(places.values())
+    after = min((built[shard] for shard in places if built[shard] < places[shard]), default=until)
     gives_up = time.monotonic() + RETRY_SECONDS
     while after < until:
-        before, after = after, _fold_some(connection, view, read, after, until, progress)
+        before, fold = after, view.Fold(connection)
+        with much_at_once():
+            after = _add_some(fold, partial(_due, built, places), read, after, until, progress)
+            with connection.transaction():
+                fold.write()
         if after > before:
             gives_up = time.monotonic() + RETRY_SECONDS
         elif time.monotonic() > gives_up:
@@ -108,18 +126,21 @@ def _fold(connection: Connection[Any], view: View, read: Read, after: int, until
             time.sleep(POLL_SECONDS)
 
 
-def _fold_some(connection: Connection[Any], view: View, read: Read, after: int, until: int, progress: Progress) -> int:
-    """Fold as much as is written at once, and return up to where that was."""
-    fold = view.Fold(connection)
-    with much_at_once(), closing(pages(read, read(after, PAGE))) as coming:
+def _due(built: Places, places: Places, page: Sequence[Envelope]) -> list[Envelope]:
+    """Return what each shard has folded since."""
+    shards = [None if None in places else shard_of(each.tenant) for each in page]
+    return [each for each, shard in zip(page, shards, strict=True) if built[shard] < each.position <= places[shard]]
+
+
+def _add_some(fold: Fold, due: Due, read: Read, after: int, until: int, progress: Progress) -> int:
+    """Take in as much as is written at once, and return up to where that was."""
+    with closing(pages(read, read(after, PAGE))) as coming:
         for page in coming:
-            fold.add(page if page[-1].position <= until else [each for each in page if each.position <= until])
+            fold.add(due(page))
             after = min(page[-1].position, until)
             progress(after)
             if after == until or len(fold) >= ROWS:
                 break
-        with connection.transaction():
-            fold.write()
     return after
 
 

@@ -1,22 +1,23 @@
 """Follows the log into the views: rows and position in one transaction, and a loud stop at a fact it cannot fold."""
 
 import logging
+import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
 from functools import partial
-from typing import Any, Protocol
+from itertools import pairwise
+from typing import NamedTuple
 
 import psycopg
-from psycopg import Connection
-from psycopg.rows import tuple_row
 
 from domain.kernel import Envelope
-from projections import audit_trail, mail_state, partner_policy, status_history, user_status
+from projections.shares import Shares
 from projections.tables import FEW, much_at_once
+from projections.views import POSITION, VIEWS, Fold, Part, of_shards, parts
 
 Read = Callable[[int, int], Sequence[Envelope]]
 """Returns the next envelopes after a position, at most so many."""
@@ -35,41 +36,16 @@ RETRY_SECONDS = 10.0
 AWAY = (psycopg.OperationalError, psycopg.InterfaceError)
 """The database does not answer: no fault of a fact."""
 LOCK = "SELECT pg_advisory_lock(hashtext('view'), hashtext(%s))"
-"""Whoever writes a view holds this lock, taken before anything else."""
-_TRY = "SELECT name, pg_try_advisory_lock(hashtext('view'), hashtext(name)) FROM unnest(%s::text[]) AS name"
-TRACKED = "SELECT notification_id FROM notification_tracking WHERE application_name = %s"
-_TRACKED_OF = "SELECT application_name, notification_id FROM notification_tracking WHERE application_name = ANY(%s)"
+"""Whoever puts other rows in a view's place holds this lock, and who folds a page into it shares it."""
+_SHARE = (
+    "SELECT name FROM unnest(%s::text[]) AS name WHERE pg_try_advisory_lock_shared(hashtext('view'), hashtext(name))"
+)
+_UNSHARE = "SELECT pg_advisory_unlock_shared(hashtext('view'), hashtext(name)) FROM unnest(%s::text[]) AS name"
+TRACKED = "SELECT application_name, notification_id FROM notification_tracking WHERE application_name = ANY(%s)"
 _TRACK = """
-    INSERT INTO notification_tracking (application_name, notification_id) VALUES (%s, %s)
+    INSERT INTO notification_tracking (application_name, notification_id) SELECT name, %s FROM unnest(%s::text[]) AS name
     ON CONFLICT (application_name) DO UPDATE SET notification_id = excluded.notification_id"""
 _log = logging.getLogger("watchword.projector")
-
-
-class Fold(Sized, Protocol):
-    """What some facts make of a view's rows: taken in page by page, and written at once. Its length: rows to write."""
-
-    def add(self, envelopes: Iterable[Envelope]) -> None:
-        """Take in what happened next. Nothing is written."""
-
-    def write(self) -> None:
-        """Bring the tables to where the facts have led."""
-
-
-class View(Protocol):
-    """A module of a view: its lasting name, the keys of its tables, its fold."""
-
-    NAME: str
-    TABLES: dict[str, tuple[str, ...]]
-
-    @staticmethod
-    def Fold(connection: Connection[Any]) -> Fold:  # noqa: N802 a class of each view
-        """Begin to fold on the tables that this connection sees."""
-
-
-VIEWS: dict[str, Any] = {
-    view.NAME: view for view in (user_status, partner_policy, mail_state, status_history, audit_trail)
-}
-"""Every view by its lasting name."""
 
 
 def pages(read: Read, page: Sequence[Envelope], most: int = MOST) -> Generator[Sequence[Envelope], None, None]:
@@ -84,91 +60,115 @@ def pages(read: Read, page: Sequence[Envelope], most: int = MOST) -> Generator[S
             taken += len(page)
 
 
-def _few(folds: dict[str, Fold]) -> bool:
-    return sum(map(len, folds.values())) <= FEW
+class _Folding(NamedTuple):
+    """Some parts of one view, and the fold that they share."""
+
+    parts: list[Part]
+    fold: Fold
+
+    @property
+    def shards(self) -> frozenset[int | None]:
+        return frozenset(each.shard for each in self.parts)
+
+
+def _few(folds: Collection[_Folding]) -> bool:
+    return sum(len(each.fold) for each in folds) <= FEW
 
 
 class Projector:
-    """Keeps the live views in step with the log."""
+    """Keeps the live views in step with the log, as far as their shards are ours."""
 
     def __init__(self, url: str, read: Read) -> None:
-        self._url, self._read = url, read
-        self._opened: Connection[Any] | None = None
-        self._positions: dict[str, int] = {}
-        self._pace: dict[str, tuple[int, float]] = {}
-        """For each view how many facts it takes next, and when it is tried again."""
-
-    @property
-    def _connection(self) -> Connection[Any]:
-        if self._opened is None or self._opened.closed:
-            self._opened = psycopg.connect(self._url, autocommit=True, row_factory=tuple_row)
-            # Rows and position are lost together or not at all, and then folded again: nobody waits for the disk here.
-            self._opened.execute("SET synchronous_commit = off")
-        return self._opened
+        self._shares, self._read = Shares(url), read
+        self._positions: dict[Part, int] = {}
+        self._pace: dict[Part, tuple[int, float]] = {}
+        """For each part how many facts it takes next, and when it is tried again."""
 
     def close(self) -> None:
-        """Let the connection go."""
-        if self._opened is not None:
-            self._opened.close()
+        """Let the session go, and with it the shards."""
+        self._shares.close()
 
     def position(self, name: str) -> int:
         """Return how far a view has come."""
-        found = self._connection.execute(TRACKED, (name,)).fetchone()
+        found = self._shares.session.execute(POSITION, ([each.name for each in parts(name)],)).fetchone()
         return found[0] if found else 0
 
     def step(self) -> int:
-        """Fold what comes next into each view that is behind, and return how many facts that were.
+        """Fold what comes next into each part that is ours and behind, and return how many facts that were.
 
-        Views that stand at the same position share one reading of the log. A view that cannot fold a fact stands still
-        before it and says so, again and again; it never skips one. The others go on.
+        Parts that stand at the same position share one reading of the log, one fold and one transaction. Those behind go
+        no further than to where the next ones stand, which wait for them if that is now, and are one with them then. A
+        part that cannot fold a fact stands still before it and says so, again and again; it never skips one. The others
+        go on, among them the rows of the same view in other shards.
         """
-        together: dict[tuple[int, int], list[str]] = defaultdict(list)
-        for name in VIEWS:
-            limit, not_before = self._pace.get(name, (MOST, 0.0))
-            if name not in self._positions:
-                self._positions[name] = self.position(name)
-            if time.monotonic() >= not_before:
-                together[self._positions[name], limit].append(name)
-        return sum(self._fold(names, after, limit) for (after, limit), names in together.items())
-
-    def _fold(self, names: Sequence[str], after: int, limit: int) -> int:
+        self._shares.settle()
+        groups: dict[tuple[int, int, int | None], list[Part]] = defaultdict(list)
+        for part in self._ours():
+            limit, not_before = self._pace.get(part, (MOST, 0.0))
+            if time.monotonic() >= not_before:  # after a failure each goes alone, until it is seen whose fact it is
+                groups[self._positions[part], limit, None if limit == MOST else part.shard].append(part)
+        until = dict(pairwise(sorted({after for after, *_ in groups})))
+        folded, reached = 0, set[int]()
         with much_at_once():
-            return self._folded(names, after, limit)
+            for (after, limit, _), group in sorted(groups.items(), key=lambda each: each[0][0]):
+                if after not in reached:
+                    folded += self._fold(group, after, limit, until.get(after, sys.maxsize))
+                    reached |= {self._positions[part] for part in group} - {after}
+        return folded
 
-    def _folded(self, names: Sequence[str], after: int, limit: int) -> int:
-        page = self._read(after, min(PAGE, limit))
+    def _ours(self) -> list[Part]:
+        """Return the parts of our shards. Who has the first one folds what is not divided."""
+        ours = [each for each in parts(*VIEWS) if (each.shard or 0) in self._shares.ours]
+        if new := [each for each in ours if each not in self._positions]:
+            rows = self._shares.session.execute(TRACKED, ([each.name for each in new],)).fetchall()
+            self._stand(new, dict(rows))
+        return ours
+
+    def _stand(self, group: Sequence[Part], found: dict[str, int]) -> None:
+        self._positions |= {each: found.get(each.name, 0) for each in group}
+
+    def _fold(self, group: Sequence[Part], after: int, limit: int, until: int) -> int:
+        most = min(limit, until - after)
+        page = self._read(after, min(PAGE, most))
         if not page:
             return 0
-        with self._alone(names, after) as free:
-            folds = {name: VIEWS[name].Fold(self._connection) for name in free}
+        with self._alone(group, after) as free:
+            by_view: dict[str, list[Part]] = defaultdict(list)
+            for part in free:
+                by_view[part.view].append(part)
+            folds = [_Folding(every, VIEWS[view].Fold(self._shares.session)) for view, every in by_view.items()]
             taken, ends = 0, time.monotonic() + BATCH_SECONDS
-            with closing(pages(self._read, page, limit)) as coming:
+            with closing(pages(self._read, page, most)) as coming:
                 for each in coming:
-                    after, taken = each[-1].position, taken + len(each)
-                    work = {name: partial(fold.add, each) for name, fold in folds.items()}
-                    folds = {name: folds[name] for name in work if self._tried(name, taken, work[name])}
-                    most = max(map(len, folds.values()), default=ROWS)
-                    if most >= ROWS or time.monotonic() > ends:
+                    after, taken = min(each[-1].position, until), taken + len(each)
+                    folds = self._add(folds, [one for one in each if one.position <= until], taken)
+                    rows = max((len(one.fold) for one in folds), default=ROWS)
+                    if rows >= ROWS or after == until or time.monotonic() > ends:
                         break
             self._write_each(folds, after, taken)
-        return taken * len(free)
+        return taken * len(by_view)
 
     @contextmanager
-    def _alone(self, names: Sequence[str], after: int) -> Iterator[list[str]]:
-        """Hold the locks of those views that nobody else holds, as long as they stand where they were left."""
-        connection = self._connection
+    def _alone(self, group: Sequence[Part], after: int) -> Iterator[list[Part]]:
+        """Share the locks of views that nobody holds alone; return the parts that stand where they were left."""
+        session, shared = self._shares.session, list[str]()
         try:
-            with connection.pipeline():  # the second one sees what was written before the locks were had
-                locks = connection.execute(_TRY, (list(names),))
-                places = connection.execute(_TRACKED_OF, (list(names),))
-                locked = [name for name, had in locks.fetchall() if had]
-                self._positions |= dict.fromkeys(names, 0) | dict(places.fetchall())
-            yield [name for name in names if name in locked and self._positions[name] == after]
+            with session.pipeline():  # the second one sees what was written before the locks were had
+                locks = session.execute(_SHARE, (sorted({each.view for each in group}),))
+                places = session.execute(TRACKED, ([each.name for each in group],))
+                shared = [name for (name,) in locks.fetchall()]
+                self._stand(group, dict(places.fetchall()))
+            yield [each for each in group if each.view in shared and self._positions[each] == after]
         finally:
-            if not connection.closed:
-                connection.execute("SELECT pg_advisory_unlock_all()")
+            if not session.closed:
+                session.execute(_UNSHARE, (shared,))
 
-    def _write_each(self, folds: dict[str, Fold], position: int, taken: int) -> None:
+    def _add(self, folds: Sequence[_Folding], page: Sequence[Envelope], taken: int) -> list[_Folding]:
+        """Give each fold what happened in its shards; return those that could take it in."""
+        facts = {shards: of_shards(page, shards) for shards in {each.shards for each in folds}}
+        return [each for each in folds if self._tried(each, taken, partial(each.fold.add, facts[each.shards]))]
+
+    def _write_each(self, folds: Sequence[_Folding], position: int, taken: int) -> None:
         """Write little of all views at once; much of a view, or what cannot be written so, by itself."""
         if len(folds) > 1 and _few(folds):
             try:
@@ -179,31 +179,32 @@ class Projector:
                 _log.info("written one by one after position %s: %s", position, type(error).__name__)
             else:
                 return
-        for name, fold in folds.items():
-            self._tried(name, taken, partial(self._write, {name: fold}, position))
+        for each in folds:
+            self._tried(each, taken, partial(self._write, [each], position))
 
-    def _write(self, folds: dict[str, Fold], position: int) -> None:
-        pipeline = self._connection.pipeline() if _few(folds) else nullcontext()
-        with pipeline, self._connection.transaction(), self._connection.cursor() as cursor:
-            for fold in folds.values():
-                fold.write()
-            cursor.executemany(_TRACK, [(name, position) for name in folds])
-        for name in folds:
-            self._positions[name] = position
-            self._pace[name] = (min(MOST, 2 * self._pace.get(name, (MOST, 0.0))[0]), 0.0)
+    def _write(self, folds: Sequence[_Folding], position: int) -> None:
+        session, moved = self._shares.session, [part for each in folds for part in each.parts]
+        with session.pipeline() if _few(folds) else nullcontext(), session.transaction():
+            for each in folds:
+                each.fold.write()
+            session.execute(_TRACK, (position, [part.name for part in moved]))
+        for part in moved:
+            self._positions[part] = position
+            self._pace[part] = (min(MOST, 2 * self._pace.get(part, (MOST, 0.0))[0]), 0.0)
 
-    def _tried(self, name: str, taken: int, work: Callable[[], None]) -> bool:
-        """Let a view that fails take fewer facts next time, and stand still where even a single one is too much."""
+    def _tried(self, folding: _Folding, taken: int, work: Callable[[], None]) -> bool:
+        """Let parts that fail take fewer facts next time, and one stand still where even a single one is too much."""
         try:
             work()
         except AWAY:
             raise
-        except Exception as error:  # noqa: BLE001 whatever it is, this view stops here and the next one goes on
-            self._pace[name] = (max(1, taken // 8), 0.0)
-            if taken == 1:
-                at = self._positions[name]
-                _log.critical("%s stands still after position %s: %s", name, at, type(error).__name__)
-                self._pace[name] = (1, time.monotonic() + RETRY_SECONDS)
+        except Exception as error:  # noqa: BLE001 whatever it is, this part stops here and the next one goes on
+            self._pace |= dict.fromkeys(folding.parts, (max(1, taken // 8), 0.0))
+            if taken == len(folding.parts) == 1:
+                (part,) = folding.parts
+                at = self._positions[part]
+                _log.critical("%s stands still after position %s: %s", part.name, at, type(error).__name__)
+                self._pace[part] = (1, time.monotonic() + RETRY_SECONDS)
             return False
         return True
 
@@ -215,18 +216,3 @@ class Projector:
                 if self.step() == 0:
                     for _ in listener.notifies(timeout=POLL_SECONDS, stop_after=1):
                         pass
-
-
-def wait_for(
-    connection_one: Callable[[str, tuple[object, ...]], Any], name: str, position: int, seconds: float
-) -> bool:
-    """Wait, without a lock, until a view has come to a position; False when the time is over."""
-    deadline, pause = time.monotonic() + seconds, 0.002
-    while True:
-        row = connection_one(TRACKED, (name,))
-        if row is not None and row["notification_id"] >= position:
-            return True
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(pause)
-        pause = min(pause * 1.5, 0.05)

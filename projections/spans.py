@@ -1,13 +1,11 @@
 """How the history of states is drawn: a fact that changes what is seen ends one span and begins the next."""
 
-from bisect import bisect, insort
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date
 from typing import Any
 
 from psycopg import Connection
-from psycopg.rows import tuple_row
 
 from domain import facts as f
 from domain.kernel import Envelope
@@ -71,48 +69,6 @@ class Spans:
             insert(self._connection, self._table, self._columns, new)
 
 
-class Minutes:
-    """For each minute with facts, the least position of all facts of this minute or a later one."""
-
-    def __init__(self, connection: Connection[Any]) -> None:
-        self._connection = connection
-        self._known: dict[datetime, int] = {}
-        self._order: list[datetime] = []
-        self._new: list[datetime] = []
-
-    def __len__(self) -> int:
-        return len(self._new)
-
-    def add(self, first: dict[datetime, int]) -> None:
-        """Take in minutes with the first position of each. Positions only rise, so it is the least of its own."""
-        unknown = [minute for minute in first if minute not in self._known]
-        for minute, position in self._from(unknown):
-            self._note(minute, position)
-        for minute in unknown:
-            if minute not in self._known:
-                place = bisect(self._order, minute)
-                later = self._order[place : place + 1]
-                self._note(minute, min([first[minute], *(self._known[each] for each in later)]))
-                self._new.append(minute)
-
-    def _note(self, minute: datetime, position: int) -> None:
-        if minute not in self._known:
-            self._known[minute] = position
-            insort(self._order, minute)
-
-    def _from(self, minutes: Sequence[datetime]) -> list[Any]:
-        """Return the first minute from each of these on that the table has."""
-        query = """
-            SELECT w.minute, w.first_position FROM unnest(%s::timestamptz[]) AS m (minute)
-            CROSS JOIN LATERAL (SELECT * FROM log_minute WHERE minute >= m.minute ORDER BY minute LIMIT 1) w"""
-        with self._connection.cursor(row_factory=tuple_row) as cursor:
-            return cursor.execute(query, (list(minutes),)).fetchall() if minutes else []
-
-    def write(self) -> None:
-        """Write the minutes that were not there."""
-        insert(self._connection, "log_minute", ("minute", "first_position"), [(m, self._known[m]) for m in self._new])
-
-
 _ADOPTION = """
     INSERT INTO adoption AS a (partner_id, population, day, accounts, active, pending)
     SELECT * FROM unnest(%s::text[], %s::text[], %s::date[], %s::bigint[], %s::bigint[], %s::bigint[])
@@ -144,29 +100,26 @@ class Adoption:
 
 
 class Fold:
-    """The spans, days and minutes that some facts touch."""
+    """The spans and days that some facts touch."""
 
     def __init__(self, connection: Connection[Any]) -> None:
         self._accounts = Spans(connection, "status_interval", _ACCOUNT)
         self._policies = Spans(connection, "policy_interval", _POLICY)
-        self._minutes, self._adoption = Minutes(connection), Adoption(connection)
+        self._adoption = Adoption(connection)
 
     def __len__(self) -> int:
-        return len(self._accounts) + len(self._policies) + len(self._minutes)
+        return len(self._accounts) + len(self._policies)
 
     def add(self, envelopes: Iterable[Envelope]) -> None:
         """Take in what happened next."""
-        minutes: dict[datetime, int] = {}
         accounts: list[tuple[str, Envelope, Row]] = []
         policies: list[Envelope] = []
         for each in envelopes:
-            minutes.setdefault(each.at.replace(second=0, microsecond=0), each.position)
             changed = user_status.changes(each.fact, each.at)
             if seen := {name: changed[name] for name in changed if name in _SEEN}:
                 accounts.append((each.subject_id, each, seen))
             elif type(each.fact) in partner_policy.ABOUT:
                 policies.append(each)
-        self._minutes.add(minutes)
         self._add_accounts(accounts)
         self._add_policies(policies)
 
@@ -192,5 +145,5 @@ class Fold:
 
     def write(self) -> None:
         """Bring the tables to where the facts have led."""
-        for part in (self._accounts, self._policies, self._minutes, self._adoption):
+        for part in (self._accounts, self._policies, self._adoption):
             part.write()

@@ -12,6 +12,7 @@ from psycopg import Connection
 
 from domain import facts as f
 from domain.kernel import Envelope
+from projections import log_minute
 from projections.partner_policy import DEMANDS
 from projections.spans import Fold
 
@@ -32,7 +33,6 @@ TABLES = {
     "status_interval": ("account_id", "from_position"),
     "policy_interval": ("partner_id", "from_position"),
     "adoption": ("partner_id", "population", "day"),
-    "log_minute": ("minute",),
 }
 READ_AT_ONCE = 500
 """Facts in one reading of the log, where an instant is looked for."""
@@ -51,10 +51,6 @@ _SIDES = f"""
     SELECT w.partner_id, w.organization_id, w.account_state, w.factor, n.day, -n.sign
     FROM opened n CROSS JOIN LATERAL ({_BEFORE}) w"""  # noqa: S608 our own words
 """Each span that opened counts where it stands, and no longer where the span before it stood."""
-
-
-def _minute(at: datetime) -> datetime:
-    return at.replace(second=0, microsecond=0)
 
 
 def policy_at(connection: Connection[Any], partner_id: str, position: int) -> dict[str, Any] | None:
@@ -96,8 +92,8 @@ _SUMS = """
 _NOW = f"WITH counted AS (SELECT * FROM adoption WHERE partner_id = %(partner)s) {_SUMS}"  # noqa: S608 our own words
 _PAST = f"""
     WITH place AS (
-        SELECT (minute AT TIME ZONE 'UTC')::date AS day FROM log_minute WHERE first_position <= %(position)s
-        ORDER BY first_position DESC LIMIT 1
+        SELECT coalesce((SELECT (minute AT TIME ZONE 'UTC')::date FROM log_minute WHERE first_position <= %(position)s
+            ORDER BY first_position DESC LIMIT 1), '-infinity') AS day
     ), days AS (
         SELECT DISTINCT a.day, a.day < place.day AS whole FROM adoption a, place WHERE a.partner_id = %(partner)s
     ), opened AS (
@@ -109,7 +105,8 @@ _PAST = f"""
     ), sides AS ({_SIDES}), counted AS (
         SELECT a.* FROM adoption a JOIN days d USING (day) WHERE d.whole AND a.partner_id = %(partner)s
         UNION ALL {_COUNTED}) {_SUMS}"""  # noqa: S608 our own words
-"""The days before the position's as they were added up, without what stands behind it, and the rest one by one."""
+"""The days before the position's as they were added up, without what stands behind it, and the rest one by one.
+Which day that is decides how many are counted one by one, never what the sum is: minutes may lag behind."""
 
 
 def sums(connection: Connection[Any], partner_id: str, position: int | None = None) -> list[dict[str, Any]]:
@@ -130,7 +127,7 @@ def position_at(connection: Connection[Any], read: Callable[[int, int], Sequence
     Facts are not quite in the order of their times, since several machines' clocks make them. What happened by the
     instant but stands behind a fact that happened after it is no part of that past.
     """
-    values = {"minute": _minute(instant), "name": NAME}
+    values = {"minute": log_minute.minute_of(instant), "name": log_minute.NAME}
     place: dict[str, Any] = connection.execute(_FROM_WHERE, values).fetchone() or {}
     position: int = place["folded"] or 0
     if place["within"] is not None:

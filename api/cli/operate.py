@@ -11,7 +11,7 @@ from api.embedded.mail import CaughtMail, list_mails, read_mail
 from api.settings import read
 from handlers import mailing
 from projections import rebuilding
-from projections.runner import VIEWS
+from projections.views import VIEWS
 
 keys = typer.Typer(help="The keys that seal shared secrets.", no_args_is_help=True)
 mail = typer.Typer(

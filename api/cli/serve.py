@@ -62,26 +62,21 @@ def worker() -> None:
 
 
 def project() -> None:
-    """Keep the views and the ledger in step with the log; beside another projector, stand by to take its place."""
+    """Keep the views and the ledger in step with the log; beside other projectors, fold a fair share of the views."""
     settings = _child()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    ours = lease(settings, "projector")
-    if not ours.wait(stop):
-        return
-    watching = threading.Thread(target=ours.watch, args=(stop,), name="lease", daemon=True)
-    watching.start()
     watchword = build(settings, pool_size=2)
     signing = threading.Thread(target=_keep_ledger, args=(watchword, stop), name="ledger", daemon=True)
     signing.start()
+    follower = projector(watchword)
     try:
-        projector(watchword).follow(settings.need("database_url"), stop)
+        follower.follow(settings.need("database_url"), stop)
     finally:
         stop.set()
+        follower.close()
         signing.join(_LEDGER_END_SECONDS)
-        watching.join()
-        ours.close()
 
 
 _LEDGER_END_SECONDS = 2.0
@@ -90,8 +85,11 @@ _LEDGER_PAUSE_SECONDS = 30.0
 
 
 def _keep_ledger(watchword: Watchword, stop: threading.Event) -> None:
-    """Sign what happened, until it is over. A fault that nobody has thought of ends the whole program, loudly."""
+    """Sign what happened, one projector at a time. A fault that nobody has thought of ends the whole program, loudly."""
+    ours = lease(watchword.settings, "ledger")
     try:
+        if ours.wait(stop):
+            threading.Thread(target=ours.watch, args=(stop,), name="lease", daemon=True).start()
         while not stop.is_set():
             try:
                 ledger(watchword).follow(stop.wait, watchword.sockets.clock.now)
@@ -100,6 +98,7 @@ def _keep_ledger(watchword: Watchword, stop: threading.Event) -> None:
                 stop.wait(_LEDGER_PAUSE_SECONDS)
     finally:
         stop.set()
+        ours.close()
 
 
 _RELAY_LOCK = 7_235_032

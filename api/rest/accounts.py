@@ -6,7 +6,8 @@ from fastapi import Depends
 
 from api.doors import SIGNED_IN, Admit, Asked
 from api.past import FOR_EVER, AsOf, because, moment_of, required_under
-from api.rest.answers import AccountAnswer, AccountMfaAnswer, MinPosition, PositionAnswer, json_doors
+from api.rest import json_doors
+from api.rest.answers import AccountAnswer, AccountMfaAnswer, MinPosition, PositionAnswer
 from domain.permissions import Action, AnotherTenant
 from handlers import policy, reset
 from handlers.shapes import Id

@@ -8,7 +8,8 @@ from pydantic import BaseModel
 from api.auditing import AuditEntry, entries
 from api.doors import SIGNED_IN, Admit, Asked
 from api.past import AsOf, bad, moment_of
-from api.rest.answers import MinPosition, json_doors
+from api.rest import json_doors
+from api.rest.answers import MinPosition
 from domain.kernel import FACTS
 from domain.permissions import Action
 from handlers import policy

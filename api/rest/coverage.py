@@ -15,14 +15,14 @@ from api.certificate import Issued, issue
 from api.doors import SIGNED_IN, WAIT_SECONDS, Admit, Asked
 from api.past import AsOf, bad, position_of
 from api.refusals import ViewBehind
-from api.rest.answers import json_doors
+from api.rest import json_doors
 from domain.permissions import Action
 from handlers import policy
 from handlers.ports import LedgerBroken, Unavailable
 from handlers.shapes import Id
 from projections import status_history
 from projections.coverage import Span, difference
-from projections.runner import wait_for
+from projections.views import wait_for
 
 router = json_doors("audit")
 _CHUNK = 64 * 1024
@@ -151,7 +151,7 @@ def positions_of(from_: str | None, to: str | None, watchword: Watchword, now: d
     b = watchword.store.last_position() if end is None else end
     if a > b:
         raise bad("query", "to", "the span ends before it begins")
-    if not wait_for(watchword.database.one, status_history.NAME, b, WAIT_SECONDS):
+    if not wait_for(watchword.database.one, [status_history.NAME], b, WAIT_SECONDS):
         raise ViewBehind
     return a, b
 

@@ -16,7 +16,7 @@ from api.doors import Admit, Asked
 from api.export_proofs import tenant_of
 from api.past import bad
 from api.refusals import NotAmongThese
-from api.rest.answers import json_doors
+from api.rest import json_doors
 from domain.kernel import Envelope
 from domain.merkle import leaf_hash
 from handlers.ports import StoredFact

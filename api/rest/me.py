@@ -9,6 +9,7 @@ from fastapi import Depends
 from api.auditing import SECRET_NAMES
 from api.cookies import clear_cookie
 from api.doors import ANYBODY, SETTING_UP, SIGNED_IN, Admit, Asked
+from api.rest import json_doors
 from api.rest.answers import (
     HistoryAnswer,
     HistoryItem,
@@ -16,7 +17,6 @@ from api.rest.answers import (
     PositionAnswer,
     SessionAnswer,
     SetupAnswer,
-    json_doors,
     session_answer,
 )
 from domain.facts import Factor

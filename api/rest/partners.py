@@ -8,6 +8,7 @@ from fastapi import Depends, Header, Query
 from api.doors import SIGNED_IN, Admit, Asked
 from api.listing import VIEWS, Sort, Wanted, listed
 from api.past import AsOf, bad, moment_of
+from api.rest import json_doors
 from api.rest.answers import (
     DayAnswer,
     MailAnswer,
@@ -17,7 +18,6 @@ from api.rest.answers import (
     SummaryAnswer,
     UserAnswer,
     UsersAnswer,
-    json_doors,
 )
 from domain.facts import Population
 from domain.permissions import Action, AnotherTenant

@@ -6,7 +6,8 @@ from fastapi import Depends, Response
 
 from api.cookies import clear_cookie
 from api.doors import ANYBODY, CHOOSING, GIVING_A_CODE, SIGNED_IN, Admit, Asked, with_session
-from api.rest.answers import PositionAnswer, SessionAnswer, json_doors, session_answer
+from api.rest import json_doors
+from api.rest.answers import PositionAnswer, SessionAnswer, session_answer
 from handlers import confirming, sessions, sign_in
 from handlers.sessions import Progress
 from handlers.shapes import Id

@@ -21,7 +21,7 @@ from api.embedded.ports import answers, free_port
 from api.embedded.processes import tail
 from domain.kernel import Envelope
 from handlers.ports import Mail
-from projections.runner import VIEWS, wait_for
+from projections.views import VIEWS, wait_for
 from tests.directory import PASSWORD, address
 from tests.flows.steps import Mailbox
 from tests.portal import Browser
@@ -182,7 +182,7 @@ class Site(Portal):
         """Wait until every view has come to the end of the log, and return that position."""
         position = self.w.store.last_position()
         for name in VIEWS:
-            assert wait_for(self.w.database.one, name, position, _START_SECONDS), name
+            assert wait_for(self.w.database.one, [name], position, _START_SECONDS), name
         return position
 
     def ahead_seconds(self) -> float:

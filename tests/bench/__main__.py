@@ -15,6 +15,7 @@ from tests.bench import (
     importing,
     pages,
     projecting,
+    scaling,
     starting,
     verifying,
 )
@@ -27,6 +28,8 @@ RELAYED = 20_000
 MAILS = 1_000
 LOOKS = 300
 """Facts whose way to a consumer and into a mailbox is timed, one after the other."""
+SHARED = 200_000
+"""Facts that several projectors fold."""
 FACTS = [1_000, 10_000, 100_000, 1_000_000]
 Measuring = Callable[[Path], list[figures.Figure]]
 
@@ -68,6 +71,7 @@ def measuring(asked: argparse.Namespace) -> dict[str, Measuring]:
         "starting": starting.measure,
         "projecting": lambda folder: projecting.measure(folder, asked.facts),
         "delivering": lambda folder: delivering.measure(folder, RELAYED, MAILS, LOOKS),
+        "scaling": lambda folder: scaling.measure(folder, asked.people, SHARED, MAILS),
     }
 
 

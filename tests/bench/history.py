@@ -21,7 +21,8 @@ from domain.user_mfa import evolve as evolve_mfa
 from handlers.ledger import Ledger
 from handlers.ledger_check import LedgerCheck
 from handlers.ports import Origin
-from projections import rebuilding, runner, status_history, user_status
+from projections import rebuilding, status_history, user_status
+from projections.views import VIEWS
 from tests.bench.figures import Figure
 from tests.bench.ground import installed
 from tests.bench.long_log import FILL, PARTNER, SEED, accounts_of, write
@@ -69,7 +70,7 @@ def _proved(watchword: bootstrap.Watchword, connection: Connection, facts: int) 
 
     yield figure("P4", "all views folded, beside a bare read", _seconds(lambda: _fold(watchword)), read)
     connection.execute("VACUUM ANALYZE")
-    for name in runner.VIEWS:
+    for name in VIEWS:
         yield figure("P4", f"{name} proved, beside a bare read", _verified(watchword, name), read)
     book = bootstrap.ledger(watchword)
     yield figure("P12", "ledger made, beside read + SHA-256", _seconds(book.checkpoint), hashed)

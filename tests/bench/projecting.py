@@ -22,6 +22,7 @@ from domain.facts import Purpose, Verified
 from handlers.adapters.postgres.event_store import PostgresEventStore
 from handlers.ports import Change, Origin
 from projections import rebuilding, runner, user_status
+from projections.views import VIEWS
 from tests.bench.figures import Figure
 from tests.bench.ground import installed
 from tests.bench.long_log import PARTNER, write
@@ -129,8 +130,8 @@ def _rates(watchword: bootstrap.Watchword, owner: str, facts: int) -> list[Figur
         took("user_status caught up", lambda: _caught_up(url, store, [user_status.NAME]))
         took("user_status rebuilt", lambda: rebuilding.rebuild(url, store.read, user_status.NAME))
         _empty(owner)
-        took("all views caught up", lambda: _caught_up(url, store, list(runner.VIEWS)))
-        took("all views rebuilt", lambda: [rebuilding.rebuild(url, store.read, name) for name in runner.VIEWS])
+        took("all views caught up", lambda: _caught_up(url, store, list(VIEWS)))
+        took("all views rebuilt", lambda: [rebuilding.rebuild(url, store.read, name) for name in VIEWS])
         took("user_status proved", lambda: rebuilding.verify(url, store.read, user_status.NAME))
     floor = facts / statistics.median(taken.pop("floor"))
     goal = {"user_status caught up": 0.5, "user_status rebuilt": 0.5}
@@ -143,28 +144,28 @@ def _rates(watchword: bootstrap.Watchword, owner: str, facts: int) -> list[Figur
 def _empty(owner: str) -> None:
     """Forget every view, as if none had ever been folded."""
     with psycopg.connect(owner, autocommit=True) as connection:
-        tables = [table for view in runner.VIEWS.values() for table in view.TABLES]
+        tables = [table for view in VIEWS.values() for table in view.TABLES]
         connection.execute(f"TRUNCATE {', '.join(tables)}, notification_tracking")
 
 
 def _caught_up(url: str, store: PostgresEventStore, names: list[str]) -> None:
-    every = dict(runner.VIEWS)
+    every = dict(VIEWS)
     projector = runner.Projector(url, store.read)
     try:
         for name in every.keys() - set(names):
-            del runner.VIEWS[name]
+            del VIEWS[name]
         while projector.step():
             pass
     finally:
-        runner.VIEWS.clear()
-        runner.VIEWS.update(every)
+        VIEWS.clear()
+        VIEWS.update(every)
         projector.close()
 
 
 def _latency(watchword: bootstrap.Watchword) -> Figure:
     """Return the 99th percentile from commit to column, each follower alone, in turn."""
     url, found = watchword.settings.need("database_url"), {"ours": [0.0], "by-hand": [0.0]}
-    _caught_up(url, watchword.store, list(runner.VIEWS))
+    _caught_up(url, watchword.store, list(VIEWS))
     for number in range(TURNS):
         for who in found:
             arguments = [sys.executable, "-m", "tests.bench.projecting", who, url]
@@ -173,7 +174,7 @@ def _latency(watchword: bootstrap.Watchword) -> Figure:
                 follower.stdout.readline()
                 found[who] += _seen(watchword, f"{who}-{number}")
                 follower.terminate()
-            _caught_up(url, watchword.store, list(runner.VIEWS))
+            _caught_up(url, watchword.store, list(VIEWS))
     ours, floor = (statistics.quantiles(each, n=100)[98] * 1e3 for each in found.values())
     return Figure("P3", "commit to MFA Status column, p99", ours, floor, "ms", 2)
 

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -30,6 +31,10 @@ class Writer:
 
     store: PostgresEventStore
     chance: random.Random
+    partners: Sequence[str] = PARTNERS
+    organizations: dict[str, str] = field(default_factory=lambda: ORGANIZATIONS)
+    """The partner of each."""
+    accounts: int = ACCOUNTS
     versions: Counter[str] = field(default_factory=Counter)
     places: dict[str, str] = field(default_factory=dict)
     """The partner of each account."""
@@ -45,16 +50,16 @@ class Writer:
         self.versions[stream] += 1
 
     def begin(self) -> None:
-        for partner in PARTNERS:
+        for partner in self.partners:
             kind = f.PartnerType.DISTRIBUTOR
             self.add(f"partner:{partner}", f.PartnerRegistered(name=partner, type=kind), partner)
-        for organization, partner in ORGANIZATIONS.items():
+        for organization, partner in self.organizations.items():
             fact = f.OrganizationRegistered(name=organization.title(), partner_id=partner)
             self.add(f"organization:{organization}", fact, partner)
         self.register()
 
     def register(self) -> None:
-        partner = self.chance.choice(PARTNERS)
+        partner = self.chance.choice(self.partners)
         organization, role = self.place(partner)
         account = f"a-{len(self.places):02}"
         self.places[account] = partner
@@ -62,14 +67,14 @@ class Writer:
         self.add(f"account:{account}", fact, partner)
 
     def place(self, partner: str) -> tuple[str | None, f.Role]:
-        organization = self.chance.choice([None, *(o for o, p in ORGANIZATIONS.items() if p == partner)])
+        organization = self.chance.choice([None, *(o for o, p in self.organizations.items() if p == partner)])
         return organization, f.Role.END_USER if organization else self.chance.choice([f.Role.OWNER, f.Role.SUPPORT])
 
     def step(self) -> None:
         """Do one thing that the rules let happen; not all of it changes what is seen."""
         account = self.chance.choice(sorted(self.places))
         partner = self.places[account]
-        if len(self.places) < ACCOUNTS and self.chance.random() < 0.2:
+        if len(self.places) < self.accounts and self.chance.random() < 0.2:
             self.register()
         elif self.chance.random() < 0.1:
             population = self.chance.choice(list(f.Population))

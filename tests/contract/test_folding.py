@@ -18,7 +18,8 @@ from domain import facts as f
 from domain.kernel import Envelope
 from handlers.ports import Change
 from projections import rebuilding, tables
-from projections.runner import VIEWS, Projector
+from projections.runner import Projector
+from projections.views import VIEWS, position
 from tests.contract.pasts import Past, Writer, envelopes
 from tests.contract.plugs import origin
 from tests.servers import Servers
@@ -42,7 +43,7 @@ def past(servers: Servers, empty_template: str) -> Iterator[Past]:
         watchword = bootstrap.build(settings_for(servers.folder, database))
         writer = Writer(watchword.store, random.Random(5))
         writer.begin()
-        mails: list[str] = []
+        mails: dict[str, str] = {}
         while writer.written < FACTS:
             writer.step()
             if writer.chance.random() < 0.3:
@@ -52,16 +53,17 @@ def past(servers: Servers, empty_template: str) -> Iterator[Past]:
         watchword.close()
 
 
-def write_mail(writer: Writer, mails: list[str]) -> None:
-    """Owe a mail, or let something become of one that is owed."""
+def write_mail(writer: Writer, mails: dict[str, str]) -> None:
+    """Owe a mail, or let something become of one that is owed. ``mails``: the partner of each."""
     account, chance = writer.chance.choice(sorted(writer.places)), writer.chance
     if not mails or (len(mails) < MAILS and chance.random() < 0.5):
-        mails.append(f"mail:m-{len(mails)}")
-        fact = f.MailOwed(kind=f.MailKind.MFA_RESET, account_id=account, because=writer.written)
-        writer.add(mails[-1], fact, writer.places[account])
+        mail, partner = f"mail:m-{len(mails)}", writer.places[account]
+        mails[mail] = partner
+        writer.add(mail, f.MailOwed(kind=f.MailKind.MFA_RESET, account_id=account, because=writer.written), partner)
     else:
         became = (f.MailSent(tries=1), f.MailGivenUp(tries=9, error="Timeout"), f.MailRequeued())
-        writer.add(chance.choice(mails), chance.choice(became), "operator")
+        mail, partner = chance.choice(sorted(mails.items()))
+        writer.add(mail, chance.choice(became), partner)
 
 
 def folded(past: Past, pages: Sequence[Sequence[Envelope]]) -> dict[str, list[Any]]:
@@ -173,8 +175,9 @@ def differing(past: Past) -> list[rebuilding.Compared]:
 
 
 def positions(past: Past) -> dict[str, int]:
-    rows = past.connection.execute("SELECT * FROM notification_tracking").fetchall()
-    return dict.fromkeys(VIEWS, 0) | {row["application_name"]: row["notification_id"] for row in rows}
+    return {
+        name: position(lambda query, values: past.connection.execute(query, values).fetchone(), name) for name in VIEWS
+    }
 
 
 def waits_for(past: Past, table: str) -> bool:

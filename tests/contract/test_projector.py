@@ -10,7 +10,8 @@ import pytest
 from api import bootstrap
 from projections import runner
 from projections.rebuilding import verify
-from projections.runner import VIEWS, Projector
+from projections.runner import Projector
+from projections.views import VIEWS, shard_of
 from tests.flows.steps import column, enrolled, signed_in
 from tests.services import Portal
 
@@ -38,7 +39,7 @@ def test_a_poison_fact_stops_its_view_alone_and_nothing_is_skipped(
             wait_until(lambda: "stands still" in caplog.text)
         stuck = positions(projector)["user_status"]
         assert before < stuck < end, "it has folded all that stands before the poison"
-        assert f"user_status stands still after position {stuck}" in caplog.text
+        assert f"user_status/{shard_of('dist')} stands still after position {stuck}" in caplog.text
         assert reader.get("/partners/dist/users", min_position=end).status_code == 503
         portal.clock.advance(seconds=61)
         readiness = portal.browser().http.get(f"{portal.address}/readyz")

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -19,8 +20,9 @@ from api.embedded.postgres import EmbeddedPostgres
 from api.settings import Settings
 from domain.facts import Enforced, Population
 from tests.delivery.steps import append, until
-from tests.directory import write_directory
-from tests.flows.steps import column, enrolled, signed_in
+from tests.directory import PASSWORD, address, write_directory
+from tests.flows.steps import column, enforce, enrolled, give_code, signed_in, step_up
+from tests.portal import Browser
 from tests.servers import Database
 from tests.services import Portal, SetClock, settings_for
 
@@ -51,17 +53,27 @@ def replica_of(primary: EmbeddedPostgres, folder: Path) -> Iterator[Replica]:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Iterator[Settings]:
+def primary(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
     primary = EmbeddedPostgres(tmp_path / "primary", durable=False)
     primary.start()
     try:
         bootstrap.ensure_kek(tmp_path / "keys" / "kek.json")
-        settings = settings_for(tmp_path, Database(primary.owner_url, primary.app_url))
-        bootstrap.migrate(settings)
-        with replica_of(primary, tmp_path / "replica") as replica:
-            yield replace(settings, read_database_url=replica.app_url)
+        bootstrap.migrate(settings_for(tmp_path, Database(primary.owner_url, primary.app_url)))
+        yield primary
     finally:
         primary.stop()
+
+
+@pytest.fixture
+def replica(primary: EmbeddedPostgres, tmp_path: Path) -> Iterator[Replica]:
+    with replica_of(primary, tmp_path / "replica") as replica:
+        yield replica
+
+
+@pytest.fixture
+def settings(primary: EmbeddedPostgres, replica: Replica, tmp_path: Path) -> Settings:
+    settings = settings_for(tmp_path, Database(primary.owner_url, primary.app_url))
+    return replace(settings, read_database_url=replica.app_url)
 
 
 @pytest.fixture
@@ -95,6 +107,55 @@ def test_a_replica_that_has_stopped_following_is_waited_for_and_is_never_taken_f
         replica.execute("SELECT pg_wal_replay_resume()")
     until(lambda: owner.get(path, min_position=position).status_code == 200)
     assert owner.get(path, min_position=position).json()["enforce_partner_users"] is True
+
+
+SHOWN = ("users", "mfa-policy", "summary", "audit")
+"""What a partner's views answer."""
+PAGES = ("/", "/user-management", "/audit")
+
+
+def test_while_the_replica_is_away_views_are_refused_by_name_and_sign_in_and_wishes_go_on(
+    portal: Portal, replica: Replica
+) -> None:
+    w, (owner, key) = portal.watchword, enrolled(portal, "dist-owner")
+    until(lambda: shown(portal, owner) == {200})
+    replica.stop()
+    for each in SHOWN:
+        answer = owner.get(f"/partners/dist/{each}")
+        assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json"), each
+        assert (answer.json()["reason"], "Try again in a moment" in answer.json()["detail"]) == ("unavailable", True)
+        assert int(answer.headers["retry-after"]) > 0
+    for each in PAGES:
+        answer = page(portal, owner, each)
+        assert (answer.status_code, "Try again in a moment" in answer.text) == (503, True), each
+        assert answer.headers["content-type"].startswith("text/html")
+    assert page(portal, owner, "/security-settings").status_code == 200, (
+        "what is demanded is decided by facts, not views"
+    )
+    again = portal.browser()
+    assert again.sign_in(address("dist-owner"), PASSWORD, "dist-owner")["state"] == "mfa_code_required"
+    assert give_code(portal, again, key).json()["state"] == "signed_in"
+    step_up(portal, again, key)
+    enforced = enforce(again, "dist", users=True)
+    assert enforced.status_code == 200, enforced.text
+    enrolled(portal, "dist-support")
+    end = w.store.last_position()
+    replica.start()
+    until(lambda: owner.get("/partners/dist/mfa-policy", min_position=end).status_code == 200)
+    assert owner.get("/partners/dist/mfa-policy").json()["enforce_partner_users"] is True
+    assert column(owner, "dist", "dist-support", end)["mfa_status"] == "Active"
+    assert shown(portal, owner) == {200}
+
+
+def shown(portal: Portal, browser: Browser) -> set[int]:
+    """Return the statuses with which all of it is answered."""
+    answers = [browser.get(f"/partners/dist/{each}") for each in SHOWN]
+    return {each.status_code for each in (*answers, *(page(portal, browser, path) for path in PAGES))}
+
+
+def page(portal: Portal, browser: Browser, path: str) -> httpx.Response:
+    """Look at a page with the same sign-in."""
+    return browser.http.get(f"{portal.address}{path}", headers={"Sec-Fetch-Site": "same-origin"})
 
 
 def _as_owner(settings: Settings) -> str:

@@ -8,7 +8,8 @@ from domain.kernel import Envelope, replay
 from domain.user_mfa import UserMFA, evolve
 from handlers.adapters.postgres.access import ends_sessions
 from handlers.ledger_check import LedgerCheck
-from projections import rebuilding, runner
+from projections import rebuilding
+from projections.views import VIEWS
 from tests.delivery.steps import connected, messages, whole_log
 from tests.faults.checker import Findings, check_log, check_mails, check_messages, check_operations
 from tests.faults.deployment import Deployment
@@ -25,7 +26,7 @@ def check(deployment: Deployment, history: History) -> Findings:
     rows = w.database.all("SELECT message_id FROM processed_message")
     check_mails(log, deployment.inbox.letters, {int(row["message_id"]) for row in rows}, found)
     _messages(deployment, log, found)
-    for name in runner.VIEWS:
+    for name in VIEWS:
         compared = rebuilding.verify(w.settings.need("database_url"), w.store.read, name)
         if not compared.equal:
             found.add("I6", f"{name}: {compared.missing} rows missing, {compared.extra} too many of {compared.rows}")

@@ -13,7 +13,8 @@ from api import bootstrap
 from api.embedded.ground import _programs
 from api.embedded.ports import LOOPBACK
 from handlers.ledger_check import LedgerCheck
-from projections import rebuilding, runner
+from projections import rebuilding
+from projections.views import VIEWS
 from tests.delivery.steps import whole_log
 from tests.faults.checker import Findings, check_log
 from tests.faults.deployment import quiet
@@ -27,7 +28,7 @@ def test_views_are_rebuilt_while_people_work(stage: Stage) -> None:
     w = stage.deployment.watchword
     with stage.under_load("live rebuild") as running:
         for _ in range(running.rounds):
-            for name in runner.VIEWS:
+            for name in VIEWS:
                 rebuilding.rebuild(w.settings.need("database_url"), w.store.read, name)
         running.recovered()
 
@@ -126,7 +127,7 @@ def test_a_backup_that_was_taken_under_load_is_restored_whole(stage: Stage) -> N
         while projector.step():
             pass
         projector.close()
-        for name in runner.VIEWS:
+        for name in VIEWS:
             assert rebuilding.verify(url, restored.store.read, name).equal, name
     finally:
         restored.close()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from projections.runner import VIEWS
+from projections.views import VIEWS
 from tests.directory import PASSWORD, address
 from tests.flows.steps import enrolled, give_code, reason, signed_in
 from tests.services import Portal

@@ -1,4 +1,7 @@
-"""One of several programs at work: the others stand by, and one takes over when the first one's session ends."""
+"""One of several programs at work: the others stand by, and one takes over when the first one's session ends.
+
+A projector's shards are leased in the same way, in ``projections.shares``.
+"""
 
 import threading
 from contextlib import suppress
