@@ -78,7 +78,7 @@ def main() -> None:
         "starting": starting.measure,
         "projecting": lambda folder: projecting.measure(folder, asked.facts),
         "delivering": lambda folder: delivering.measure(folder, RELAYED, MAILS, LOOKS),
-        "scaling": lambda folder: scaling.measure(folder, PEOPLE, SHARED, MAILS),
+        "scaling": lambda folder: scaling.measure(folder, PEOPLE, SHARED, 3 * MAILS),
     }
     for name, measured in beside_floors.items():
         if asked.only in {None, name}:
