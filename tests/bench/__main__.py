@@ -71,7 +71,7 @@ def measuring(asked: argparse.Namespace) -> dict[str, Measuring]:
         "starting": starting.measure,
         "projecting": lambda folder: projecting.measure(folder, asked.facts),
         "delivering": lambda folder: delivering.measure(folder, RELAYED, MAILS, LOOKS),
-        "scaling": lambda folder: scaling.measure(folder, asked.people, SHARED, MAILS),
+        "scaling": lambda folder: scaling.measure(folder, asked.people, SHARED, 3 * MAILS),
     }
 
 

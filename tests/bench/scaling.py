@@ -7,7 +7,7 @@ processors are at work with one already, they can win nothing.
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,10 +20,12 @@ from tests.bench.delivering import _owe, _wait_until
 from tests.bench.figures import Figure
 from tests.bench.ground import ground, program, serving, sink_process
 from tests.bench.projecting import _empty
-from tests.bench.verifying import Ground
+from tests.bench.verifying import Ground, Person
 
 PROCESSES = (1, 2, 4)
 CLIENTS = 16
+WARM = 20
+"""Codes for each process before they count."""
 _ROOT = Path(__file__).parents[2]
 _HELD = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = hashtext('shard')::oid GROUP BY pid"
 _MANY = """
@@ -38,7 +40,10 @@ def measure(folder: Path, people: int, facts: int, mails: int) -> list[Figure]:
     """Return a figure for each kind and number; ``ours`` is so many processes, ``floor`` is one."""
     found = Ground(folder / "codes", people)
     try:
-        codes = {number: _codes(found, number) for number in PROCESSES}
+        found.next_step()
+        codes = {
+            number: _codes(found, found.people[turn :: len(PROCESSES)], number) for turn, number in enumerate(PROCESSES)
+        }
         with psycopg.connect(found.postgres.owner_url, autocommit=True) as owner:
             owner.execute(_MANY, (facts // people,))
             owner.execute("VACUUM ANALYZE")
@@ -57,10 +62,10 @@ def _figures(what: str, rates: dict[int, float], unit: str) -> list[Figure]:
     return [Figure("-", f"{what} {number}", rate, rates[1], unit) for number, rate in rates.items()]
 
 
-def _codes(found: Ground, number: int) -> float:
-    found.next_step()
+def _codes(found: Ground, people: Sequence[Person], number: int) -> float:
+    """Let each give one code, the first few before it counts. Others do so with other processes: no code waits for a step."""
     with serving(found.settings, processes=number):
-        warm, rest = found.people[: 8 * number], found.people[8 * number :]
+        warm, rest = people[: WARM * number], people[WARM * number :]
         ask(found.settings.port, found.sign_ins(warm), CLIENTS)
         return ask(found.settings.port, found.sign_ins(rest), CLIENTS).per_second
 
@@ -94,15 +99,19 @@ def _projectors(url: str, number: int) -> Iterator[None]:
 
 
 def _settling(folder: Path, mails: int) -> dict[int, float]:
+    """Let mails be owed before workers come, and count from when the first one is settled."""
     rates = {}
     with ground(folder) as watchword, sink_process() as url:
-        owed = "SELECT FROM mail_queue WHERE state = 'pending' LIMIT 1"
+
+        def left() -> int:
+            row = watchword.database.one("SELECT count(*) AS mails FROM mail_queue WHERE state = 'pending'")
+            return row["mails"] if row else 0
+
         for number in PROCESSES:
+            _owe(watchword, mails)
             with program(watchword, *["worker"] * number, smtp_url=url):
-                _owe(watchword, 8 * number)
-                _wait_until(lambda: watchword.database.one(owed) is None)  # they have started
-                started = time.perf_counter()
-                _owe(watchword, mails)
-                _wait_until(lambda: watchword.database.one(owed) is None)
-                rates[number] = mails / (time.perf_counter() - started)
+                _wait_until(lambda: left() < mails)
+                started, first = time.perf_counter(), left()
+                _wait_until(lambda: left() == 0)
+                rates[number] = first / (time.perf_counter() - started)
     return rates
