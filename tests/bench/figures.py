@@ -61,7 +61,7 @@ def _median(same: Sequence[Figure]) -> Figure:
 
 def table(figures: Sequence[Figure]) -> str:
     """Return the figures for a person."""
-    head = f"{'':4} {'':62} {'ours':>12} {'floor':>12} {'':10} {'ratio':>7} {'goal':>7} {'':3} {'load':>5}"
+    head = f"{'':4} {'':74} {'ours':>12} {'floor':>12} {'':10} {'ratio':>7} {'goal':>7} {'':3} {'load':>5}"
     lines = [head]
     for each in figures:
         goal = "" if each.goal is None else f"{'≥' if each.unit.endswith('/s') else '≤'} {each.goal:g}"
@@ -69,7 +69,7 @@ def table(figures: Sequence[Figure]) -> str:
         size = "" if each.size is None else f" at {each.size:,}"
         span = f" {min(each.ratios):.2f} to {max(each.ratios):.2f}" if each.ratios else ""
         lines.append(
-            f"{each.metric:4} {each.what + size:62} {each.ours:12,.2f} {each.floor:12,.2f} {each.unit:10}"
+            f"{each.metric:4} {each.what + size:74} {each.ours:12,.2f} {each.floor:12,.2f} {each.unit:10}"
             f" {each.ratio:7.2f} {goal:>7} {mark:3} {each.load:5.1f}{span}"
         )
     return "\n".join(lines)
