@@ -94,6 +94,10 @@ check: setup ## format, lint, types, walls, weak spots, secrets, known vulnerabi
 bench: setup ## the benchmarks: ratios, a table and a JSON file
 	@exec $(PY) -m tests.bench $(ARGS)
 
+.PHONY: bench-peers
+bench-peers: setup ## other products beside Watchword, each installed into a folder of its own
+	@exec $(PY) -m tests.bench.peers $(ARGS)
+
 .PHONY: faults
 faults: setup ## processes killed, servers broken, disks full under load: a table and a JSON file (ARGS="--short", "--soak 600")
 	@exec $(PY) -m tests.faults $(ARGS)

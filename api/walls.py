@@ -6,6 +6,7 @@ import re
 import traceback
 import uuid
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
@@ -18,6 +19,8 @@ from api.settings import Settings
 _log = logging.getLogger("watchword.web")
 BODY_BYTES = 64 * 1024
 """More than any honest request needs. Source: the product's attack catalogue, INP-04."""
+REMEMBERED = 4_096
+"""Addresses whose networks are known without reading them again."""
 _CORRELATION = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 SECURITY_HEADERS = {
@@ -107,18 +110,25 @@ def client_ip(scope: Scope, forwarded: str, proxies: int) -> str:
     if proxies:
         hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
         seen = hops[-proxies] if len(hops) >= proxies else seen
+    return _written(seen)
+
+
+@lru_cache(REMEMBERED)
+def _written(address: str) -> str:
     try:
-        return str(ipaddress.ip_address(seen))
+        return str(ipaddress.ip_address(address))
     except ValueError:
         return "0.0.0.0"  # noqa: S104 # nosec B104 no address: all such callers share one count
 
 
+@lru_cache(REMEMBERED)
 def network(ip: str) -> str:
     """Return the network under which tries are counted: an IPv4 address, or an IPv6 /64."""
     address = ipaddress.ip_address(ip)
     return ip if address.version == 4 else str(ipaddress.ip_network(f"{ip}/64", strict=False))  # noqa: PLR2004
 
 
+@lru_cache(REMEMBERED)
 def prefix(ip: str) -> str:
     """Return the part of an address that goes into facts: /24 or /48."""
     bits = 24 if ipaddress.ip_address(ip).version == 4 else 48  # noqa: PLR2004

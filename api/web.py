@@ -1,5 +1,6 @@
 """The web application: walls, guard, doors, health."""
 
+import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -8,6 +9,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.responses import JSONResponse
 from fastapi.routing import iter_route_contexts
+from fastapi.telemetry import TelemetryConfig
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import BaseRoute
@@ -17,14 +19,17 @@ from api.bootstrap import Watchword, build
 from api.doors import Admit, Door
 from api.frame.files import HERE, STATIC, Lasting
 from api.readiness import unfit
-from api.rest import accounts, audit, coverage, events, me, partners, session
-from api.rest.answers import FAILURES
+from api.rest import PREFIX, accounts, audit, coverage, events, me, partners, session
 from api.settings import Settings, read
 from api.walls import Walls
 
-PREFIX = "/api/v1"
 _OPEN = {f"{PREFIX}/openapi.json", STATIC, "/healthz", "/readyz"}
 """What shows nobody's data, so that it asks for nobody's session."""
+
+_SILENT: TelemetryConfig = {
+    "tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False,
+}  # fmt: skip
+"""Nothing is recorded about requests by the framework, whatever the environment says: they hold passwords and codes."""
 
 
 def create_app(watchword: Watchword | None = None, settings: Settings | None = None) -> FastAPI:
@@ -34,6 +39,7 @@ def create_app(watchword: Watchword | None = None, settings: Settings | None = N
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.watchword = watchword or await run_in_threadpool(build, chosen, pool_size=16)
+        gc.freeze()  # What was made until now stays: it need not be looked through for garbage.
         yield
         if watchword is None:
             await run_in_threadpool(app.state.watchword.close)
@@ -46,19 +52,21 @@ def create_app(watchword: Watchword | None = None, settings: Settings | None = N
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry=_SILENT,
         lifespan=lifespan,
     )
     app.state.watchword = watchword
     problems.install(app, pages.of_error)
-    api = APIRouter(prefix=PREFIX, responses=FAILURES)
-    for each in (session, me, partners, accounts, audit, coverage, events):
-        api.include_router(each.router)
-    app.include_router(api)
-    app.include_router(pages.router)
+    for each in (session, me, partners, accounts, audit, coverage, events, *pages.PLACES):
+        app.router.routes.extend(
+            each.router.routes
+        )  # in one list: routers within routers ask each other at every request
     if chosen.mail_pages:
-        app.include_router(pages.mail_router)
+        from api.pages import mail  # noqa: PLC0415 the mail catcher's code, which only a demo needs
+
+        app.router.routes.extend(mail.router.routes)
     app.mount(STATIC, GZipMiddleware(Lasting(directory=HERE / "static")))  # pages hold tokens, so they stay unpacked
-    app.include_router(_health())
+    app.router.routes.extend(_health().routes)
     if missing := undeclared(app.routes):
         raise RuntimeError(f"these routes do not say whom they let in: {missing}")
     app.add_middleware(Walls, settings=chosen)

@@ -16,7 +16,7 @@ from domain.permissions import Action
 from handlers import policy
 from projections import audit_trail
 
-router = APIRouter(route_class=Door)
+router = APIRouter(route_class=Door, include_in_schema=False)
 PATH = "/audit"
 ROWS = 50
 _FIELDS = ("account", "actor", "topic", "from", "to")

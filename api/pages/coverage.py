@@ -19,7 +19,7 @@ from api.rest.coverage import issued, span_of
 from domain.permissions import Action
 from handlers import policy
 
-router = APIRouter(route_class=Door)
+router = APIRouter(route_class=Door, include_in_schema=False)
 PATH = "/audit/certificate"
 _WIDTH, _HEIGHT = 640, 200
 _DAY = timedelta(days=1)

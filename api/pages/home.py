@@ -19,7 +19,7 @@ from handlers.callers import member
 from handlers.history import account_history
 from projections import partner_policy, status_history, user_status
 
-router = APIRouter(route_class=Door)
+router = APIRouter(route_class=Door, include_in_schema=False)
 DAYS = 90
 """How far back the dashboard's picture goes."""
 OVERDUE = 5

@@ -16,7 +16,7 @@ from handlers.errands import Errand
 from handlers.identity_providers import ProviderLine, known
 from handlers.shapes import Id
 
-router = APIRouter(route_class=Door)
+router = APIRouter(route_class=Door, include_in_schema=False)
 OWN = "/me/identities"
 PATH = "/single-sign-on"
 

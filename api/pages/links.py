@@ -15,7 +15,7 @@ from handlers.callers import mfa_of
 from handlers.sessions import State
 from handlers.shapes import Id
 
-router = APIRouter(route_class=Door)
+router = APIRouter(route_class=Door, include_in_schema=False)
 
 
 @router.get("/reset/{reset_id}")

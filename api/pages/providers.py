@@ -19,7 +19,7 @@ from handlers.ports import Unavailable
 from handlers.sessions import State
 from handlers.shapes import Id
 
-router = APIRouter(route_class=Door)
+router = APIRouter(route_class=Door, include_in_schema=False)
 PLACES_BACK = {
     "reset": "/security-settings?ask=reset",
     "off": "/security-settings?ask=switch-off",

@@ -13,7 +13,7 @@ from domain.permissions import Action, may
 from handlers import mfa, policy, reset
 from handlers.callers import member, policy_of
 
-router = APIRouter(route_class=Door)
+router = APIRouter(route_class=Door, include_in_schema=False)
 PATH = "/security-settings"
 
 

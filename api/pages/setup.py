@@ -15,7 +15,7 @@ from api.pages.sign_in import went_on
 from handlers import mfa, reset
 from handlers.sessions import State
 
-router = APIRouter(route_class=Door)
+router = APIRouter(route_class=Door, include_in_schema=False)
 _LINK = re.compile(r"[^\s#]*#(.+)")
 
 

@@ -12,7 +12,7 @@ from handlers import sessions, sign_in
 from handlers.errands import buttons
 from handlers.sessions import Progress, State
 
-router = APIRouter(route_class=Door)
+router = APIRouter(route_class=Door, include_in_schema=False)
 
 
 def went_on(asked: Asked, progress: Progress, said: str | None = None) -> Response:

@@ -20,7 +20,7 @@ from handlers.callers import member
 from handlers.shapes import Id
 from projections import status_history, user_status
 
-router = APIRouter(route_class=Door)
+router = APIRouter(route_class=Door, include_in_schema=False)
 PATH = "/user-management"
 ROWS = 50
 ORGANIZATIONS_IN_A_MENU = 200

@@ -2,17 +2,18 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 
-from api.doors import SIGNED_IN, Admit, Asked, Door
+from api.doors import SIGNED_IN, Admit, Asked
 from api.past import FOR_EVER, AsOf, because, moment_of, required_under
+from api.rest import json_doors
 from api.rest.answers import AccountAnswer, AccountMfaAnswer, MinPosition, PositionAnswer
 from domain.permissions import Action, AnotherTenant
 from handlers import policy, reset
 from handlers.shapes import Id
 from projections import status_history
 
-router = APIRouter(route_class=Door, tags=["accounts"])
+router = json_doors("accounts")
 
 
 @router.post("/accounts/{account_id}/mfa/reset")

@@ -8,7 +8,6 @@ from pydantic import BaseModel, Field
 
 from api.doors import Asked, csrf_token
 from api.past import Because
-from api.problems import Problem
 from handlers.ports import AccountEntry, Session
 from handlers.sessions import State
 
@@ -18,21 +17,6 @@ AsOfPosition = Annotated[
 MinPosition = Annotated[
     int | None, Query(ge=0, le=2**62, description="Wait until the view has come to this position of the log.")
 ]
-FAILURES: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": description, "content": {"application/problem+json": {}}}
-    for status, description in {
-        401: "Not signed in, or what was proved is not right.",
-        403: "Refused by a rule that `reason` names.",
-        404: "There is nothing with this id, for this caller.",
-        409: "The present state does not allow it.",
-        410: "The link was used, was replaced, or has run out.",
-        413: "Larger than 64 kB.",
-        422: "Some of the input is not as it should be; `errors` names the fields.",
-        429: "Tried too often; `Retry-After` says how long to wait.",
-        503: "Something outside does not answer; nothing was let in or changed.",
-    }.items()
-}
-"""The error answers that every route may give."""
 
 
 class AccountAnswer(BaseModel):

@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from pydantic import BaseModel
 
 from api.auditing import AuditEntry, entries
-from api.doors import SIGNED_IN, Admit, Asked, Door
+from api.doors import SIGNED_IN, Admit, Asked
 from api.past import AsOf, bad, moment_of
+from api.rest import json_doors
 from api.rest.answers import MinPosition
 from domain.kernel import FACTS
 from domain.permissions import Action
@@ -15,7 +16,7 @@ from handlers import policy
 from handlers.shapes import Id
 from projections import audit_trail, status_history
 
-router = APIRouter(route_class=Door, tags=["audit"])
+router = json_doors("audit")
 VIEWS = (audit_trail.NAME, status_history.NAME)
 TOPICS = sorted({kind.TOPIC for kind in FACTS.values()})
 

@@ -5,16 +5,17 @@ from datetime import UTC, datetime, time, timedelta
 from tempfile import TemporaryFile
 from typing import Annotated, Any, BinaryIO
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.background import BackgroundTask
 
 from api.bootstrap import Watchword
 from api.certificate import Issued, issue
-from api.doors import SIGNED_IN, WAIT_SECONDS, Admit, Asked, Door
+from api.doors import SIGNED_IN, WAIT_SECONDS, Admit, Asked
 from api.past import AsOf, bad, position_of
 from api.refusals import ViewBehind
+from api.rest import json_doors
 from domain.permissions import Action
 from handlers import policy
 from handlers.ports import LedgerBroken, Unavailable
@@ -23,7 +24,7 @@ from projections import status_history
 from projections.coverage import Span, difference
 from projections.views import wait_for
 
-router = APIRouter(route_class=Door, tags=["audit"])
+router = json_doors("audit")
 _CHUNK = 64 * 1024
 
 

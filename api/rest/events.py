@@ -8,19 +8,20 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from pydantic import BaseModel, Field
 
 from api.bootstrap import ledger
-from api.doors import Admit, Asked, Door
+from api.doors import Admit, Asked
 from api.export_proofs import tenant_of
 from api.past import bad
 from api.refusals import NotAmongThese
+from api.rest import json_doors
 from domain.kernel import Envelope
 from domain.merkle import leaf_hash
 from handlers.ports import StoredFact
 
-router = APIRouter(route_class=Door, tags=["events"])
+router = json_doors("events")
 WIDEST = 100_000
 """Positions of one range: about a second of hashing. Ours; the consumer's part asks for a longer one piece by piece."""
 LOOKED_AT = 10_000

@@ -4,11 +4,12 @@ import io
 from typing import Annotated
 
 import segno
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 
 from api.auditing import SECRET_NAMES
 from api.cookies import clear_cookie
-from api.doors import ANYBODY, SETTING_UP, SIGNED_IN, Admit, Asked, Door
+from api.doors import ANYBODY, SETTING_UP, SIGNED_IN, Admit, Asked
+from api.rest import json_doors
 from api.rest.answers import (
     HistoryAnswer,
     HistoryItem,
@@ -23,7 +24,7 @@ from handlers import mfa, reset
 from handlers.history import account_history
 from handlers.shapes import Id
 
-router = APIRouter(route_class=Door, tags=["my MFA"])
+router = json_doors("my MFA")
 
 
 def _mfa_answer(asked: Asked, position: int | None = None) -> MfaAnswer:

@@ -3,11 +3,12 @@
 import re
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import Depends, Header, Query
 
-from api.doors import SIGNED_IN, Admit, Asked, Door
+from api.doors import SIGNED_IN, Admit, Asked
 from api.listing import VIEWS, Sort, Wanted, listed
 from api.past import AsOf, bad, moment_of
+from api.rest import json_doors
 from api.rest.answers import (
     DayAnswer,
     MailAnswer,
@@ -25,7 +26,7 @@ from handlers.callers import policy_of
 from handlers.shapes import Id
 from projections import partner_policy, status_history
 
-router = APIRouter(route_class=Door, tags=["partners"])
+router = json_doors("partners")
 
 
 @router.get("/partners/{partner_id}/mfa-policy")

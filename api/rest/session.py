@@ -2,16 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from api.cookies import clear_cookie
-from api.doors import ANYBODY, CHOOSING, GIVING_A_CODE, SIGNED_IN, Admit, Asked, Door, with_session
+from api.doors import ANYBODY, CHOOSING, GIVING_A_CODE, SIGNED_IN, Admit, Asked, with_session
+from api.rest import json_doors
 from api.rest.answers import PositionAnswer, SessionAnswer, session_answer
 from handlers import confirming, sessions, sign_in
 from handlers.sessions import Progress
 from handlers.shapes import Id
 
-router = APIRouter(route_class=Door, tags=["sign-in"])
+router = json_doors("sign-in")
 
 
 def _went_on(asked: Asked, progress: Progress) -> SessionAnswer:

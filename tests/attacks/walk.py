@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import httpx
 from fastapi.routing import iter_route_contexts
 
-from api.web import PREFIX, create_app
+from api.rest import PREFIX
+from api.web import create_app
 from tests.attacks.site import Site
 from tests.attacks.steps import pending
 from tests.directory import PASSWORD, address

@@ -1,4 +1,4 @@
-"""``make bench``: a table of ours, the floor and their ratio, and the same as JSON in ``.data/bench.json``."""
+"""``make bench``: a table of ours, the floor and their ratio, the same as JSON, and charts of what grows."""
 
 import argparse
 import json
@@ -6,12 +6,23 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import appending, delivering, figures, history, pages, projecting, scaling, starting, verifying
-from tests.bench.importing import Measured, measure
+from tests.bench import (
+    appending,
+    charts,
+    delivering,
+    figures,
+    history,
+    importing,
+    pages,
+    projecting,
+    scaling,
+    starting,
+    verifying,
+)
 
-ACCOUNTS = 100_000
+ACCOUNTS = [1_000, 10_000, 100_000]
 PEOPLE = 4_000
-USERS = 1_000_000
+USERS = [1_000, 10_000, 100_000, 1_000_000]
 SPANS = 10_000_000
 RELAYED = 20_000
 MAILS = 1_000
@@ -19,86 +30,59 @@ LOOKS = 300
 """Facts whose way to a consumer and into a mailbox is timed, one after the other."""
 SHARED = 200_000
 """Facts that several projectors fold."""
-FACTS = [10_000, 100_000, 1_000_000]
+FACTS = [1_000, 10_000, 100_000, 1_000_000]
+Measuring = Callable[[Path], list[figures.Figure]]
 
 
 def main() -> None:
-    """Measure, print, keep."""
+    """Measure, print, draw, keep."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--accounts", type=int, default=ACCOUNTS)
-    parser.add_argument("--users", type=int, default=USERS, help="of one partner, for the pages")
+    parser.add_argument("--accounts", type=int, nargs="+", default=ACCOUNTS, help="of directories that are imported")
+    parser.add_argument("--people", type=int, default=PEOPLE, help="who give codes")
+    parser.add_argument("--users", type=int, nargs="+", default=USERS, help="of one partner, for pages and demands")
     parser.add_argument("--facts", type=int, nargs="+", default=FACTS, help="lengths of history")
     parser.add_argument("--spans", type=int, default=SPANS, help="of a history that is too long to write")
-    parser.add_argument(
-        "--only",
-        choices=(
-            "import",
-            "pages",
-            "history",
-            "verifying",
-            "appending",
-            "starting",
-            "projecting",
-            "delivering",
-            "scaling",
-        ),
-    )
+    parser.add_argument("--runs", type=int, default=1, help="of everything, one after the other; medians are reported")
+    parser.add_argument("--only", nargs="+", choices=list(measuring(parser.parse_args([]))))
     parser.add_argument("--json", type=Path, default=Path(".data") / "bench.json")
+    parser.add_argument("--charts", type=Path, default=Path(".data") / "growth", help="folder of the growth charts")
     asked = parser.parse_args()
-    content: list[dict[str, object]] = []
-    print("Starting a PostgreSQL of its own for each, with fsync")
-    if asked.only in {None, "import"}:
-        with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
-            results = measure(Path(folder), asked.accounts)
-        print(table(results))
-        content += [{**vars(each), "ratio": each.ratio} for each in results]
-    if asked.only in {None, "pages"}:
-        with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
-            answered = pages.measure(Path(folder), asked.users)
-        print(pages.table(answered))
-        content += [
-            {"what": each.what, "p50": each.at(50), "p99": each.at(99), "bytes": each.size} for each in answered
-        ]
-    if asked.only in {None, "history"}:
-        rates: list[history.Rate] = []
-        looked: list[history.Looked] = []
-        differ = 0
-        for facts in asked.facts:
-            with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
-                rates, once, differences = history.measure(Path(folder), facts)
-            looked.append(once)
-            differ += differences
-        with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
-            looked.append(history.filled(Path(folder), asked.spans))
-        print(history.table(rates, looked, differ))
-        content += [vars(each) for each in (*rates, *looked)]
-    beside_floors: dict[str, Callable[[Path], list[figures.Figure]]] = {
-        "verifying": lambda folder: verifying.measure(folder, PEOPLE),
-        "appending": lambda folder: appending.measure(folder, [1_000, 100_000, asked.users]),
+    chosen = {name: each for name, each in measuring(asked).items() if asked.only is None or name in asked.only}
+    print("Starting a PostgreSQL of its own for each, with fsync", flush=True)
+    runs = [_run(chosen) for _ in range(asked.runs)]
+    found = figures.medians(runs)
+    if asked.runs > 1:
+        print(f"Medians of {asked.runs} runs", figures.table(found), sep="\n")
+    asked.json.parent.mkdir(parents=True, exist_ok=True)
+    content = {"figures": [each.kept() for each in found], "runs": [[each.kept() for each in run] for run in runs]}
+    asked.json.write_text(json.dumps(content, indent=2) + "\n")
+    drawn = charts.draw(found, asked.charts)
+    print(f"the same as JSON: {asked.json}; {len(drawn)} charts of growth: {asked.charts}")
+
+
+def measuring(asked: argparse.Namespace) -> dict[str, Measuring]:
+    """Return what can be measured, as it is asked."""
+    return {
+        "import": lambda folder: importing.measure(folder, asked.accounts),
+        "pages": lambda folder: pages.measure(folder, asked.users),
+        "history": lambda folder: history.measure(folder, asked.facts, asked.spans),
+        "verifying": lambda folder: verifying.measure(folder, asked.people),
+        "appending": lambda folder: appending.measure(folder, asked.users),
         "starting": starting.measure,
         "projecting": lambda folder: projecting.measure(folder, asked.facts),
         "delivering": lambda folder: delivering.measure(folder, RELAYED, MAILS, LOOKS),
-        "scaling": lambda folder: scaling.measure(folder, PEOPLE, SHARED, 3 * MAILS),
+        "scaling": lambda folder: scaling.measure(folder, asked.people, SHARED, 3 * MAILS),
     }
-    for name, measured in beside_floors.items():
-        if asked.only in {None, name}:
-            with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
-                found = measured(Path(folder))
-            print(figures.table(found))
-            content += [{**vars(each), "ratio": each.ratio} for each in found]
-    asked.json.parent.mkdir(parents=True, exist_ok=True)
-    asked.json.write_text(json.dumps(content, indent=2) + "\n")
-    print(f"the same as JSON: {asked.json}")
 
 
-def table(results: list[Measured]) -> str:
-    """Return the results for a person."""
-    head = f"{'':32} {'ours':>9} {'floor':>9} {'ratio':>7} {'rows/s':>9}"
-    rows = [
-        f"{each.what:32} {each.ours:7.2f} s {each.floor:7.2f} s {each.ratio:7.1f} {each.rows / each.ours:9,.0f}"
-        for each in results
-    ]
-    return "\n".join([head, *rows])
+def _run(chosen: dict[str, Measuring]) -> list[figures.Figure]:
+    run: list[figures.Figure] = []
+    for measured in chosen.values():
+        with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
+            found = measured(Path(folder))
+        print(figures.table(found), flush=True)
+        run += found
+    return run
 
 
 if __name__ == "__main__":

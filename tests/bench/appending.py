@@ -6,9 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -24,9 +26,12 @@ WRITERS = (16, 32)
 SECONDS = 5.0
 """How long each number of writers writes, ours and the floor in turn."""
 TURNS = 3
+SLOWER = 2
+"""Milliseconds that a volume over a network adds to each flush."""
 DEMANDS = 60
 """How often a partner demands MFA and signs everybody out."""
 _PARTNER = "dist"
+_number = count()
 _FACT = Verified(purpose=Purpose.SIGN_IN, time_step=1, gives_back=0)
 _FLOOR = """
     WITH e AS (INSERT INTO floor.event (stream, version, topic, state) VALUES (%s, 1, %s, %s)),
@@ -40,26 +45,44 @@ def measure(folder: Path, users: list[int]) -> list[Figure]:
     with ground(folder) as watchword:
         with psycopg.connect(watchword.settings.admin_database_url or "", autocommit=True) as owner:
             owner.execute(floor_app.TABLES)
-        figures = [_writers(watchword, writers) for writers in WRITERS]
+            figures = [_writers(watchword, writers) for writers in WRITERS]
+            with _slower_disk(owner):
+                figures += [_writers(watchword, writers, f", the disk {SLOWER} ms slower") for writers in WRITERS]
         return figures + list(_demands(watchword, users))
 
 
-def _writers(watchword: Watchword, writers: int) -> Figure:
+@contextmanager
+def _slower_disk(owner: psycopg.Connection[Any]) -> Iterator[None]:
+    """Let each flush of the write-ahead log take longer, as on a volume over a network."""
+    settings = {"commit_delay": SLOWER * 1000, "commit_siblings": 0}
+    try:
+        for name, value in settings.items():
+            owner.execute(f"ALTER SYSTEM SET {name} = {value}")
+        owner.execute("SELECT pg_reload_conf()")
+        time.sleep(1)
+        yield
+    finally:
+        for name in settings:
+            owner.execute(f"ALTER SYSTEM RESET {name}")
+        owner.execute("SELECT pg_reload_conf()")
+
+
+def _writers(watchword: Watchword, writers: int, where: str = "") -> Figure:
     """Return facts a second, one fact and one command each, with so many threads on as many connections."""
     url = watchword.settings.need("database_url")
     store = PostgresEventStore(url, pool_size=writers)
     writing = replace(watchword, store=store)
-    ours, floor, number = [], [], count()
+    ours, floor = [], []
     state = json.dumps({"fact": {"purpose": "sign_in", "time_step": 1}, "pad": "x" * 220}).encode()
     local = threading.local()
 
     def append_one() -> None:
-        append(writing, [(f"user_mfa:p2-{writers}-{next(number)}", [_FACT])])
+        append(writing, [(f"user_mfa:p2-{writers}-{next(_number)}", [_FACT])])
 
     def commit_one() -> None:
         if not hasattr(local, "connection"):
             local.connection = psycopg.connect(url, autocommit=True)
-        stream = f"floor:{writers}-{next(number)}"
+        stream = f"floor:{writers}-{next(_number)}"
         values = (stream, "verified", state, stream, stream, 1)
         local.connection.execute(_FLOOR, values, prepare=True)
 
@@ -70,7 +93,7 @@ def _writers(watchword: Watchword, writers: int) -> Figure:
                 floor.append(_rate(threads, writers, commit_one))
     finally:
         store.close()
-    what = "appends of one fact, nothing passed over"
+    what = f"appends of one fact, nothing passed over{where}"
     return Figure("P2", what, statistics.median(ours), statistics.median(floor), "/s", 1.5, writers)
 
 

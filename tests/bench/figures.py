@@ -1,6 +1,9 @@
 """One metric beside its floor in the same run: the only way in which a speed is worth saying."""
 
-from dataclasses import dataclass
+import os
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -19,11 +22,15 @@ class Figure:
     """Ours ÷ floor: at least this for a rate, at most this for anything else; None where growth alone is asked."""
     size: int | None = None
     """Facts, users or writers, where it is measured at several."""
+    load: float = field(default_factory=lambda: os.getloadavg()[0], compare=False)
+    """The machine's load average of one minute, when it was measured."""
+    ratios: Sequence[float] = ()
+    """Of each run, where this is the median of several."""
 
     @property
     def ratio(self) -> float:
-        """Return ours ÷ floor."""
-        return self.ours / self.floor
+        """Return ours ÷ floor; of several runs the median of theirs."""
+        return statistics.median(self.ratios) if self.ratios else self.ours / self.floor
 
     @property
     def reached(self) -> bool | None:
@@ -32,17 +39,37 @@ class Figure:
             return None
         return self.ratio >= self.goal if self.unit.endswith("/s") else self.ratio <= self.goal
 
+    def kept(self) -> dict[str, object]:
+        """Return it as JSON keeps it."""
+        return {**asdict(self), "ratio": self.ratio, "reached": self.reached}
 
-def table(figures: list[Figure]) -> str:
+
+def medians(runs: Sequence[Sequence[Figure]]) -> list[Figure]:
+    """Return each figure once, as the median of all runs that have it."""
+    found: dict[tuple[str, str, int | None], list[Figure]] = {}
+    for each in (figure for run in runs for figure in run):
+        found.setdefault((each.metric, each.what, each.size), []).append(each)
+    return [_median(same) if len(same) > 1 else same[0] for same in found.values()]
+
+
+def _median(same: Sequence[Figure]) -> Figure:
+    ours, floor, load = (
+        statistics.median(each) for each in zip(*((f.ours, f.floor, f.load) for f in same), strict=True)
+    )
+    return replace(same[0], ours=ours, floor=floor, load=load, ratios=[each.ratio for each in same])
+
+
+def table(figures: Sequence[Figure]) -> str:
     """Return the figures for a person."""
-    head = f"{'':4} {'':58} {'ours':>12} {'floor':>12} {'':8} {'ratio':>7} {'goal':>7}"
+    head = f"{'':4} {'':62} {'ours':>12} {'floor':>12} {'':10} {'ratio':>7} {'goal':>7} {'':3} {'load':>5}"
     lines = [head]
     for each in figures:
         goal = "" if each.goal is None else f"{'≥' if each.unit.endswith('/s') else '≤'} {each.goal:g}"
         mark = {None: "", True: "yes", False: "no"}[each.reached]
         size = "" if each.size is None else f" at {each.size:,}"
+        span = f" {min(each.ratios):.2f} to {max(each.ratios):.2f}" if each.ratios else ""
         lines.append(
-            f"{each.metric:4} {each.what + size:58} {each.ours:12,.2f} {each.floor:12,.2f} {each.unit:8}"
-            f" {each.ratio:7.2f} {goal:>7} {mark}"
+            f"{each.metric:4} {each.what + size:62} {each.ours:12,.2f} {each.floor:12,.2f} {each.unit:10}"
+            f" {each.ratio:7.2f} {goal:>7} {mark:3} {each.load:5.1f}{span}"
         )
     return "\n".join(lines)

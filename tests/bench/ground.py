@@ -60,6 +60,25 @@ def ground(folder: Path) -> Iterator[Watchword]:
         postgres.stop()
 
 
+@contextmanager
+def installed(folder: Path) -> Iterator[Watchword]:
+    """Lend plugs on a PostgreSQL of their own, with nothing in it."""
+    postgres = EmbeddedPostgres(folder / "data", durable=True)
+    postgres.start()
+    try:
+        environ = {"DATA_DIR": str(folder), "DATABASE_URL": postgres.app_url, "PORT": str(free_port())}
+        settings = replace(read(environ, ask_running=False), admin_database_url=postgres.owner_url)
+        bootstrap.ensure_kek(settings.kek_file)
+        bootstrap.migrate(settings)
+        watchword = bootstrap.build(settings)
+        try:
+            yield watchword
+        finally:
+            watchword.close()
+    finally:
+        postgres.stop()
+
+
 def append(watchword: Watchword, changes: Sequence[tuple[str, Sequence[Fact]]], after: int = 0) -> int:
     """Append facts to streams of so many facts and return the last position."""
     at = watchword.sockets.clock.now()
@@ -83,8 +102,8 @@ def program(watchword: Watchword, *commands: str, smtp_url: str = "smtp://127.0.
 
 
 @contextmanager
-def serving(settings: Settings, *module: str, processes: int = 1) -> Iterator[None]:
-    """Serve the portal, or another web application, at the port of the settings, until it answers and then as long as asked."""
+def serving(settings: Settings, *module: str, processes: int = 1) -> Iterator[subprocess.Popen[bytes]]:
+    """Serve the portal, or another web application, at the port of the settings, from its first answer as long as asked."""
     process = started(settings, module or ("api.cli", "web"), processes=processes)
     try:
         for _ in range(300):
@@ -93,7 +112,7 @@ def serving(settings: Settings, *module: str, processes: int = 1) -> Iterator[No
                 break
             except httpx.TransportError:
                 time.sleep(0.1)
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait(15)

@@ -3,18 +3,16 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 import psycopg
 from psycopg import sql
 
-from api import bootstrap
 from api.cli.importing import Result, take_file
-from api.embedded.postgres import EmbeddedPostgres
-from api.settings import read
 from tests.bench.directory import lines
+from tests.bench.figures import Figure
+from tests.bench.ground import installed
 
 Answer = TypeVar("Answer")
 
@@ -22,55 +20,33 @@ TABLES = ("account_access", "person", "stored_events")
 """What an import cannot do without: who belongs where, who it is, and one fact each."""
 
 
-@dataclass(frozen=True)
-class Measured:
-    """One thing that was timed, beside the least that it can cost."""
-
-    what: str
-    ours: float
-    """Seconds."""
-    floor: float
-    """Seconds."""
-    rows: int
-
-    @property
-    def ratio(self) -> float:
-        return self.ours / self.floor
+def measure(folder: Path, sizes: list[int]) -> list[Figure]:
+    """Return the figures for directories of so many accounts, each in a database of its own."""
+    return [each for accounts in sizes for each in _imported(folder / str(accounts), accounts)]
 
 
-def measure(folder: Path, accounts: int) -> list[Measured]:
-    """Import a directory twice into a database of its own; the second time has to change nothing.
-
-    Of the second time COPY has no part: its floor is fetching the same rows.
-    """
+def _imported(folder: Path, accounts: int) -> list[Figure]:
+    """Import a directory twice; the second time has to change nothing, and its floor is fetching the same rows."""
+    folder.mkdir()
     file = folder / "directory.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines(accounts)))
-    postgres = EmbeddedPostgres(folder / "data", durable=True)
-    postgres.start()
-    try:
-        watchword = _prepared(folder, postgres)
-        try:
-            first, first_seconds = _timed(lambda: take_file(file, watchword))
-            again, again_seconds = _timed(lambda: take_file(file, watchword))
-        finally:
-            watchword.close()
+    with installed(folder) as watchword:
+        first, first_seconds = _timed(lambda: take_file(file, watchword))
+        again, again_seconds = _timed(lambda: take_file(file, watchword))
         _check(first, again)
-        written, fetched = _floor(postgres.owner_url)
-    finally:
-        postgres.stop()
+        written, fetched = _floor(watchword.settings.need("admin_database_url"))
     return [
-        Measured(f"import of {accounts:,} accounts", first_seconds, written, accounts),
-        Measured("the same file again", again_seconds, fetched, accounts),
+        Figure("P13", "import beside COPY", accounts / first_seconds, accounts / written, "accounts/s", 0.3, accounts),
+        Figure(
+            "P13",
+            "the same again beside a read",
+            accounts / again_seconds,
+            accounts / fetched,
+            "accounts/s",
+            None,
+            accounts,
+        ),
     ]
-
-
-def _prepared(folder: Path, postgres: EmbeddedPostgres) -> bootstrap.Watchword:
-    settings = read({"DATA_DIR": str(folder), "DATABASE_URL": postgres.app_url}, ask_running=False)
-    settings = replace(settings, admin_database_url=postgres.owner_url)
-    bootstrap.ensure_kek(settings.kek_file)
-    bootstrap.refuse_unsafe(settings)
-    bootstrap.migrate(settings)
-    return bootstrap.build(settings)
 
 
 def _timed(work: Callable[[], Answer]) -> tuple[Answer, float]:

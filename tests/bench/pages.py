@@ -1,30 +1,31 @@
-"""Pages of a partner with very many users over HTTP, beside the bare SQL of the same page in the same run."""
+"""Pages of a partner with very many users over HTTP, beside their bare SQL behind bare Starlette."""
 
 import gzip
 import json
 import re
-import statistics
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import httpx
 import psycopg
-from psycopg.rows import dict_row
 
 from api import bootstrap
+from api.bootstrap import Watchword
 from api.cli.importing import take_file
 from api.embedded.ports import free_port
-from api.embedded.postgres import EmbeddedPostgres
 from api.frame.files import HERE
-from api.settings import Settings, read
-from projections import status_history, user_status
-from tests.bench.ground import serving
+from api.settings import Settings
+from tests.bench.asking import Answered, ask, got
+from tests.bench.figures import Figure
+from tests.bench.ground import installed, serving
 
 PASSWORD = "correct horse battery staple"
 OWNER = "owner@mail.example"
-ROUNDS = 200
+ROUNDS = 100
+TURNS = 5
+"""Ours and the floor take turns of so many requests so often, each over one connection."""
 PEOPLE = (
     {"partner": {"id": "big", "name": "Big Distribution", "type": "distributor"}},
     {
@@ -58,42 +59,22 @@ FILL = (
 """Rows as the projector would have left them; the log is not needed to read a page."""
 
 
-@dataclass(frozen=True)
-class Answered:
-    """How long one page took to its first byte, and its SQL alone; seconds of each round."""
-
-    what: str
-    ours: list[float]
-    floor: list[float]
-    size: int
-    """Bytes of the answer."""
-
-    def at(self, percent: int) -> tuple[float, float]:
-        """Return a percentile of ours and of the floor."""
-        a, b = (statistics.quantiles(times, n=100)[percent - 1] for times in (self.ours, self.floor))
-        return a, b
+def measure(folder: Path, sizes: list[int]) -> list[Figure]:
+    """Return the figures for the pages of a partner of each size, and what a browser fetches once."""
+    pages = [each for users in sizes for each in _asked_at(folder / str(users), users)]
+    return [*pages, *_weights()]
 
 
-def measure(folder: Path, users: int) -> list[Answered]:
-    """Fill a database, serve it, and ask for pages one after the other."""
-    postgres = EmbeddedPostgres(folder / "data", durable=True)
-    postgres.start()
-    try:
-        settings = read(
-            {"DATA_DIR": str(folder), "DATABASE_URL": postgres.app_url, "PORT": str(free_port())}, ask_running=False
-        )
-        settings = replace(settings, admin_database_url=postgres.owner_url)
-        _prepare(settings, folder, users)
-        with serving(settings), psycopg.connect(postgres.app_url, autocommit=True, row_factory=dict_row) as connection:
-            return _asked(settings, connection)
-    finally:
-        postgres.stop()
+def _asked_at(folder: Path, users: int) -> list[Figure]:
+    with installed(folder) as watchword:
+        _prepare(watchword, folder, users)
+        port = free_port()
+        floor = ("uvicorn", "--factory", "tests.bench.floor_pages:create_app", "--no-access-log", "--port", str(port))
+        with serving(watchword.settings), serving(replace(watchword.settings, port=port), *floor):
+            return list(_asked(watchword.settings, port, users))
 
 
-def _prepare(settings: Settings, folder: Path, users: int) -> None:
-    bootstrap.ensure_kek(settings.kek_file)
-    bootstrap.migrate(settings)
-    watchword = bootstrap.build(settings)
+def _prepare(watchword: Watchword, folder: Path, users: int) -> None:
     file = folder / "people.jsonl"
     file.write_text("\n".join(json.dumps(line) for line in PEOPLE))
     result = take_file(file, watchword)
@@ -103,8 +84,7 @@ def _prepare(settings: Settings, folder: Path, users: int) -> None:
     while projector.step():
         pass
     projector.close()
-    watchword.close()
-    with psycopg.connect(settings.admin_database_url or "", autocommit=True) as connection:
+    with psycopg.connect(watchword.settings.need("admin_database_url"), autocommit=True) as connection:
         for statement in FILL:
             connection.execute(statement, {"users": users})
         connection.execute("VACUUM ANALYZE")
@@ -118,62 +98,38 @@ def _signed_in(settings: Settings) -> httpx.Client:
     return client
 
 
-def _asked(settings: Settings, connection: psycopg.Connection[dict[str, object]]) -> list[Answered]:
-    first = user_status.Filter(partner_id="big", limit=51)
-    deep = replace(first, after=("80", "acc-0"))
-
-    def sql(wanted: user_status.Filter) -> Callable[[], object]:
-        return lambda: user_status.page(connection, wanted)
-
+def _asked(settings: Settings, floor: int, users: int) -> Iterator[Figure]:
     client = _signed_in(settings)
     following = re.search(r'href="(/user-management\?cursor=[^"]+)"', client.get("/user-management").text)
     if following is None:
         raise SystemExit("there is no second page")
-    asked: list[tuple[str, str, Callable[[], object]]] = [
-        ("User Management", "/user-management", sql(first)),
-        ("the same, second page", following[1], sql(deep)),
-        ("the same, Inactive", "/user-management?mfa_status=Inactive", sql(replace(first, mfa_status="Inactive"))),
-        ("the same, part of a name", "/user-management?q=abcde", sql(replace(first, words="abcde"))),
-        ("the same as JSON", "/api/v1/partners/big/users", sql(first)),
-        ("Dashboard", "/", lambda: status_history.adoption_of(connection, "big", None)),
-        ("Security Settings", "/security-settings", lambda: connection.execute("SELECT 1").fetchone()),
-    ]
-    found = [_measured(client, *each) for each in asked]
+    cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
     client.close()
-    return found
+    asked = (
+        ("User Management", "/user-management", "first", 1.5),
+        ("the same, second page", unescape(following[1]), "second", None),
+        ("the same, Inactive", "/user-management?mfa_status=Inactive", "inactive", None),
+        ("the same, part of a name", "/user-management?q=abcde", "words", None),
+        ("the same as JSON", "/api/v1/partners/big/users", "first", None),
+        ("Dashboard", "/", "dashboard", None),
+        ("Security Settings", "/security-settings", "nothing", None),
+    )
+    for what, path, sql, goal in asked:
+        times: tuple[list[float], list[float]] = ([], [])
+        page = got(settings.port, path, {"Cookie": cookie, "Accept-Encoding": "gzip"})
+        bare = got(floor, f"/{sql}", {})
+        for _ in range(TURNS + 1):  # the first turn warms up
+            for taken, port, content in ((times[0], settings.port, page), (times[1], floor, bare)):
+                taken.extend(ask(port, [content] * ROUNDS, 1).times)
+        for percent, aim in ((50, None), (99, goal)):
+            ours, least = (Answered(0, each[ROUNDS:]).at(percent) for each in times)
+            yield Figure("P6", f"{what}, p{percent}", ours, least, "ms", aim, users)
 
 
-def _measured(client: httpx.Client, what: str, path: str, sql: Callable[[], object]) -> Answered:
-    ours, floor, size = [], [], 0
-    for number in range(ROUNDS + 10):
-        start = time.perf_counter()
-        with client.stream("GET", path) as answer:
-            took = time.perf_counter() - start
-            size = len(answer.read())
-        if answer.status_code != httpx.codes.OK:
-            raise SystemExit(f"{path} answered {answer.status_code}")
-        start = time.perf_counter()
-        sql()
-        if number >= 10:
-            ours.append(took)
-            floor.append(time.perf_counter() - start)
-    return Answered(what, ours, floor, size)
-
-
-def weights() -> dict[str, tuple[int, int]]:
-    """Return for each file that a browser fetches once its bytes, and packed as it travels."""
-    files = sorted((HERE / "static").iterdir())
-    return {each.name: (len(each.read_bytes()), len(gzip.compress(each.read_bytes()))) for each in files}
-
-
-def table(results: list[Answered]) -> str:
-    """Return the results for a person."""
-    lines = [
-        f"{'first byte, ms':28} {'p50':>7} {'p99':>7} {'SQL p50':>8} {'p99':>7} {'ratio p50':>10} {'p99':>6} {'bytes':>8}"
+def _weights() -> list[Figure]:
+    """Return for each file that a browser fetches once what it weighs packed, as it travels, beside the file itself."""
+    contents = {each.name: each.read_bytes() for each in sorted((HERE / "static").iterdir())}
+    return [
+        Figure("P6", f"{name} as it travels", len(gzip.compress(content)) / 1024, len(content) / 1024, "KiB")
+        for name, content in contents.items()
     ]
-    for each in results:
-        (a, b), (c, d) = each.at(50), each.at(99)
-        times = f"{a * 1e3:7.1f} {c * 1e3:7.1f} {b * 1e3:8.1f} {d * 1e3:7.1f}"
-        lines.append(f"{each.what:28} {times} {a / b:10.1f} {c / d:6.1f} {each.size:8,}")
-    lines += [f"{name:28} {full:,} bytes, {packed:,} packed" for name, (full, packed) in weights().items()]
-    return "\n".join(lines)

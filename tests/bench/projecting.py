@@ -10,9 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -20,15 +18,14 @@ import msgspec
 import psycopg
 
 from api import bootstrap
-from api.embedded.postgres import EmbeddedPostgres
-from api.settings import read
 from domain.facts import Purpose, Verified
 from handlers.adapters.postgres.event_store import PostgresEventStore
 from handlers.ports import Change, Origin
 from projections import rebuilding, runner, user_status
 from projections.views import VIEWS
 from tests.bench.figures import Figure
-from tests.bench.history import PARTNER, write
+from tests.bench.ground import installed
+from tests.bench.long_log import PARTNER, write
 
 LATENCIES = 1_000
 PAUSE_SECONDS = 0.008
@@ -106,30 +103,15 @@ def measure(folder: Path, lengths: list[int]) -> list[Figure]:
     """Return the figures, each ours beside the floor of the same minutes."""
     found: list[Figure] = []
     for facts in lengths:
-        with _installed(folder / str(facts)) as (watchword, owner):
-            write(watchword, owner, facts)
+        with installed(folder / str(facts)) as watchword:
+            owner = watchword.settings.need("admin_database_url")
+            write(watchword, facts)
             with psycopg.connect(owner, autocommit=True) as connection:
                 connection.execute("VACUUM ANALYZE")
             found += _rates(watchword, owner, facts)
             if facts == min(lengths):
                 found.append(_latency(watchword))
     return found
-
-
-@contextmanager
-def _installed(folder: Path) -> Iterator[tuple[bootstrap.Watchword, str]]:
-    postgres = EmbeddedPostgres(folder / "data", durable=True)
-    postgres.start()
-    try:
-        settings = read({"DATA_DIR": str(folder), "DATABASE_URL": postgres.app_url}, ask_running=False)
-        settings = replace(settings, admin_database_url=postgres.owner_url)
-        bootstrap.ensure_kek(settings.kek_file)
-        bootstrap.migrate(settings)
-        watchword = bootstrap.build(settings)
-        yield watchword, postgres.owner_url
-        watchword.close()
-    finally:
-        postgres.stop()
 
 
 def _rates(watchword: bootstrap.Watchword, owner: str, facts: int) -> list[Figure]:

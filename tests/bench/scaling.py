@@ -15,11 +15,12 @@ import psycopg
 
 from projections.runner import LOCK
 from projections.views import SHARDS, VIEWS, position
+from tests.bench.asking import ask
 from tests.bench.delivering import _owe, _wait_until
 from tests.bench.figures import Figure
 from tests.bench.ground import ground, program, serving, sink_process
 from tests.bench.projecting import _empty
-from tests.bench.verifying import Ground, Person, ask
+from tests.bench.verifying import Ground, Person
 
 PROCESSES = (1, 2, 4)
 CLIENTS = 16

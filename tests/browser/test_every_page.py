@@ -7,7 +7,8 @@ import pytest
 from fastapi.routing import iter_route_contexts
 from playwright.sync_api import Page, expect
 
-from api.web import PREFIX, create_app
+from api.rest import PREFIX
+from api.web import create_app
 from tests.browser.post import PostOffice, link_in
 from tests.browser.scrutiny import Scrutiny
 from tests.browser.steps import (

@@ -1,10 +1,11 @@
 """Whoever comes at the same time shares a commit, and nobody hears of another's mistake."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -133,13 +134,24 @@ def test_a_step_reads_no_table_whole(watchword: Watchword, database: Database) -
     """However many sign-ins and accounts there are: what one costs must not grow with the others."""
     now = watchword.sockets.clock.now()
     fill = """
-        INSERT INTO session SELECT convert_to('other ' || n, 'UTF8'), 'h' || n, 'signed_in', NULL, 0, 0, '{}', 1, 1, NULL, '',
-            %(now)s, %(now)s, %(now)s, interval '1 hour' FROM generate_series(1, 5000) n"""
+        INSERT INTO session SELECT convert_to(account_id || n, 'UTF8'), account_id || n, 'signed_in', account_id, 0, 0, '{}',
+            1, 1, NULL, '', %(now)s, %(now)s, %(now)s, interval '1 hour' FROM account_access, generate_series(1, 500) n"""
     with psycopg.connect(database.owner_url, autocommit=True) as owner:
         owner.execute(fill, {"now": now})
         owner.execute("ANALYZE")
     with watchword.store._recorder.datastore.get_connection() as connection:
-        plan = connection.execute(f"EXPLAIN {recorder._STORE_AND_SWAP}", ("[]", "[]")).fetchall()
-    steps = [str(each["QUERY PLAN"]) for each in plan]
-    assert any("using session_pkey" in each for each in steps)
-    assert [each for each in steps if "Seq Scan" in each] == []
+        (found,) = connection.execute(f"EXPLAIN (FORMAT JSON) {recorder._STORE_AND_SWAP}", ("[]", "[]")).fetchall()
+    scans = [
+        each
+        for each in nodes(found["QUERY PLAN"][0]["Plan"])
+        if "Relation Name" in each and "Scan" in each["Node Type"]
+    ]
+    assert {each["Relation Name"] for each in scans} == {"session", "account_access", "partner_access"}
+    assert [each for each in scans if "Index Cond" not in each] == []
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Return each step of a plan."""
+    yield plan
+    for each in plan.get("Plans", []):
+        yield from nodes(each)

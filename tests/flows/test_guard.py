@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from api.web import PREFIX, create_app
+from api.rest import PREFIX
+from api.web import create_app
 from tests.directory import PASSWORD, address
 from tests.flows.steps import enforce, enrolled, next_code, reason, signed_in
 from tests.portal import Browser

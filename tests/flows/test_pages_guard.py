@@ -10,7 +10,8 @@ from fastapi.routing import iter_route_contexts
 
 from api.doors import SIGNED_IN, Admit, Asked, Door
 from api.pages import home
-from api.web import PREFIX, create_app, undeclared
+from api.rest import PREFIX
+from api.web import create_app, undeclared
 from tests.directory import PASSWORD, address
 from tests.flows.steps import enrolled, signed_in
 from tests.flows.test_guard import in_state

@@ -17,7 +17,7 @@ from handlers.adapters.postgres.bell import Bell
 from handlers.adapters.postgres.database import new_pool
 from handlers.adapters.postgres.migrate import library_environment
 from handlers.adapters.postgres.recorder import SILENCE, Factory, Recorder
-from handlers.adapters.postgres.snapshots import EVERY, Snapshots
+from handlers.adapters.postgres.snapshots import EVERY, FROM_KEPT, KEPT, Snapshots, state_of
 from handlers.adapters.postgres.states import States
 from handlers.ports import AddressTaken, Change, Conflict, Keys, Known, Origin, Row, Unavailable
 from handlers.ports.log import State, enveloped
@@ -109,20 +109,30 @@ class PostgresEventStore:
     def load(self, stream: str, evolve: Callable[[State, Fact], State], initial: State) -> tuple[State, int]:
         """Return the stream's state and version."""
         state, version = self._states.known(stream, evolve, initial)
-        known, facts = version, self._found(f"{_NEWER} LIMIT {EVERY}", stream, version)
-        snapshots = self._snapshots if len(facts) == EVERY and is_dataclass(initial) else None
-        if len(facts) == EVERY:
-            if snapshots:
-                kept, at = self._answer(lambda: snapshots.find(stream, evolve, initial))
-                state, version = (kept, at) if at > version else (state, version)
-            facts = self._found(_NEWER, stream, version)
+        known, seals = version, self._snapshots if is_dataclass(initial) else None
+        if known or not seals:
+            facts = self._found(_NEWER, stream, known)
+        else:
+            state, version, facts = self._from_kept(seals, stream, evolve, initial)
         for envelope in facts:
             state, version = evolve(state, envelope.fact), envelope.version
         if version > known:
             self._states.keep(stream, evolve, initial, state, version)
-        if snapshots and len(facts) >= EVERY:
-            self._answer(lambda: snapshots.keep(stream, evolve, state, version))
+        if seals and len(facts) >= EVERY:
+            self._answer(lambda: seals.keep(stream, evolve, state, version))
         return state, version
+
+    def _from_kept(
+        self, seals: Snapshots, stream: str, evolve: Callable[[State, Fact], State], initial: State
+    ) -> tuple[State, int, list[Envelope]]:
+        """Return the kept state and what came after it, by one statement; every fact where no kept state holds."""
+        rows = self._rows(FROM_KEPT, (stream, stream))
+        if not rows or rows[0][0] != KEPT:
+            return initial, 0, reading.envelopes(rows)
+        _, _, version, seal, content = rows[0]
+        if not seals.holds(stream, evolve, version, content, seal):
+            return initial, 0, self._found(_NEWER, stream, 0)
+        return state_of(content, initial), version, reading.envelopes(rows[1:])
 
     def append(
         self, *changes: Change, origin: Origin, rows: Sequence[Row] = (), unchanged: Sequence[tuple[str, int]] = ()
@@ -179,13 +189,15 @@ class PostgresEventStore:
 
     def _found(self, condition: str, *values: object) -> list[Envelope]:
         query = f"SELECT {reading.COLUMNS} FROM stored_events WHERE {condition}"  # noqa: S608 our own words
+        return reading.envelopes(self._rows(query, values))
 
+    def _rows(self, query: str, values: Sequence[object]) -> list[Any]:
         def ask() -> list[Any]:
             with self._recorder.datastore.get_connection() as connection:
                 cursor = connection.cursor(binary=True, row_factory=tuple_row)
                 return cursor.execute(query, values, prepare=True).fetchall()
 
-        return reading.envelopes(self._answer(ask))
+        return self._answer(ask)
 
     def known(self, command_id: str) -> Known | None:
         """Return what a command led to, if it was stored."""

@@ -9,8 +9,8 @@ Work = TypeVar("Work")
 Answer = TypeVar("Answer")
 TOGETHER = 64
 """The most that share a transaction. Ours: past it, a commit costs little beside the rows."""
-LEADERS = 2
-"""Transactions of one process under way at once: one fills the disk's wait of the other."""
+LEADERS = 4
+"""Transactions of one process under way at once: while the disk takes one, PostgreSQL gathers the others for its next turn."""
 
 
 @dataclass(slots=True, eq=False)
