@@ -169,9 +169,13 @@ def pending_migrations(connection: psycopg.Connection[Any]) -> list[str]:
 async def stream(settings: Settings) -> tuple[Client, NatsBroker]:
     """Connect to the message stream, and make the stream and the notifier's consumer if they are not there."""
     client = await broker.connect(settings.need("nats_url"))
-    await broker.declare(
-        client.jetstream(), retention_seconds=RETENTION.total_seconds(), replicas=settings.nats_replicas
-    )
+    try:
+        await broker.declare(
+            client.jetstream(), retention_seconds=RETENTION.total_seconds(), replicas=settings.nats_replicas
+        )
+    except BaseException:
+        await client.close()
+        raise
     return client, NatsBroker(client, source=settings.public_url)
 
 

@@ -1,6 +1,7 @@
 """A cluster of three NATS servers that each keep the stream: one is killed under load, and nothing is lost."""
 
 import asyncio
+import gc
 import subprocess
 import threading
 import time
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pytest
 from nats.js.errors import APIError
 
 from api import bootstrap
@@ -124,3 +126,14 @@ def test_the_server_that_leads_the_stream_is_killed_under_load_and_nothing_is_lo
 
 async def pause() -> None:
     await asyncio.sleep(0.02)
+
+
+def test_no_connection_is_left_when_the_stream_cannot_be_made(watchword: Watchword, nats_url: str) -> None:
+    """What stays open complains when it is collected, and that fails a test here."""
+
+    async def ask() -> None:
+        with pytest.raises(APIError):  # one server alone keeps nothing three times
+            await bootstrap.stream(replace(watchword.settings, nats_url=nats_url, nats_replicas=3))
+
+    asyncio.run(ask())
+    gc.collect()
