@@ -30,8 +30,12 @@ WARM = 100
 """Requests to each before anything counts; they also say how many have to be ready for a turn."""
 SPARE = 1.5
 """So many times the requests that the last turns used are made ready."""
-APART = 31.0
+STEP = 30.0
+"""Seconds of a time step."""
+APART = STEP + 1
 """Seconds between two codes of one person: another time step, as replayed codes are refused."""
+READY = 10.0
+"""Seconds that a turn's requests may take to be made."""
 PEERS: Mapping[str, tuple[str, Callable[[Room], AbstractContextManager[Contestant]]]] = {
     "privacyidea": (privacyidea.NAME, privacyidea.contest),
     "allauth": (allauth.NAME, allauth.contest),
@@ -111,6 +115,8 @@ class _Asking:
 
     def __call__(self, one: Contestant, clients: int, ready: int, seconds: float, rotation: int) -> Turn:
         time.sleep(max(0.0, self.last.get(one.name, 0.0) + APART - time.monotonic()))
+        left = STEP - time.time() % STEP
+        time.sleep(left if left < min(seconds, SECONDS) + READY else 0)  # glewlwyd takes no code of the step before
         requests, load = one.requests(ready), os.getloadavg()[0]
         self.last[one.name] = time.monotonic()
         before = seconds_of(one.pid), seconds_of(self.postgres)
