@@ -1,19 +1,13 @@
-"""The one guard: who is asking, how far that sign-in has come, and whether this route is open to it.
-
-A request takes a thread once: the guard, the command or query, and the answer's text follow each other there.
-"""
+"""The one guard: who is asking, how far that sign-in has come, and whether this route is open to it."""
 
 import hashlib
 import hmac
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import partial, wraps
-from typing import Any
+from functools import partial
 from urllib.parse import parse_qsl
 
 from fastapi import Request, Response
-from fastapi.routing import APIRoute
-from pydantic import BaseModel
 
 from api.bootstrap import Watchword
 from api.cookies import cookie_name, one_cookie, set_cookie
@@ -100,11 +94,12 @@ class Admit:
 
     async def __call__(self, request: Request, response: Response) -> "Guard":
         """Return what lets the request in or refuses it; the door asks it, in its thread."""
-        guard = partial(self._admit, request, response)
+        guard = partial(self.admit, request, response)
         request.state.guard = guard
         return guard
 
-    def _admit(self, request: Request, response: Response) -> Asked:
+    def admit(self, request: Request, response: Response) -> Asked:
+        """Let the request in, or raise why not."""
         watchword: Watchword = request.app.state.watchword
         caller = caller_of(request, watchword)
         if caller.service is not None:
@@ -140,27 +135,6 @@ class Admit:
 
 Guard = Callable[[], Asked]
 """Returns who asks, or refuses."""
-
-
-class Door(APIRoute):
-    """A route that is open to whom its guard admits. The parameter ``asked`` declares it: ``Depends(Admit(…))``."""
-
-    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:  # noqa: ANN401 FastAPI's own
-        super().__init__(path, _guarded(endpoint, options.get("status_code") or 200), **options)
-
-
-def _guarded(endpoint: Callable[..., Any], status: int) -> Callable[..., Any]:
-    @wraps(endpoint)
-    def through(*, asked: Guard, **values: object) -> object:
-        admitted = asked()
-        answer = endpoint(asked=admitted, **values)
-        if not isinstance(answer, BaseModel):
-            return answer
-        written = Response(answer.model_dump_json(by_alias=True), status, media_type="application/json")
-        written.headers.raw.extend(admitted.response.headers.raw)
-        return written
-
-    return through
 
 
 def caller_of(request: Request, watchword: Watchword) -> Caller:

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 
 import nats.errors
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.dependencies.models import Dependant
 from fastapi.responses import JSONResponse
 from fastapi.routing import iter_route_contexts
 from fastapi.telemetry import TelemetryConfig
@@ -16,10 +15,10 @@ from starlette.routing import BaseRoute
 
 from api import pages, problems
 from api.bootstrap import Watchword, build
-from api.doors import Admit, Door
 from api.frame.files import HERE, STATIC, Lasting
 from api.readiness import unfit
 from api.rest import PREFIX, accounts, audit, coverage, events, me, partners, session
+from api.routes import Door
 from api.settings import Settings, read
 from api.walls import Walls
 
@@ -78,13 +77,8 @@ def undeclared(routes: Sequence[BaseRoute]) -> list[str]:
     return [
         str(route.path)
         for route in iter_route_contexts(routes)
-        if route.path not in _OPEN
-        and not (isinstance(route.original_route, Door) and _asks_for_a_guard(route.original_route.dependant))
+        if route.path not in _OPEN and not (isinstance(route.original_route, Door) and route.original_route.guard)
     ]
-
-
-def _asks_for_a_guard(dependant: Dependant) -> bool:
-    return any(isinstance(each.call, Admit) and each.name == "asked" for each in dependant.dependencies)
 
 
 def _health() -> APIRouter:

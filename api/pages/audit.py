@@ -8,10 +8,11 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from api.auditing import entries
-from api.doors import SIGNED_IN, Admit, Asked, Door
+from api.doors import SIGNED_IN, Admit, Asked
 from api.frame.page import catch_up, page
 from api.past import bad
 from api.rest.audit import TOPICS, VIEWS, after_of, known_topic, until_of
+from api.routes import Door
 from domain.permissions import Action
 from handlers import policy
 from projections import audit_trail

@@ -11,11 +11,12 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from api.certificate import SHOWN, Issued
-from api.doors import SIGNED_IN, Admit, Asked, Door
+from api.doors import SIGNED_IN, Admit, Asked
 from api.frame.files import HERE
 from api.frame.page import page
 from api.past import bad
 from api.rest.coverage import issued, span_of
+from api.routes import Door
 from domain.permissions import Action
 from handlers import policy
 

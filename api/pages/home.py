@@ -8,9 +8,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
-from api.doors import SIGNED_IN, Admit, Asked, Door
+from api.doors import SIGNED_IN, Admit, Asked
 from api.frame.page import catch_up, page
 from api.listing import VIEWS
+from api.routes import Door
 from api.words import sentence
 from domain.facts import Factor
 from domain.permissions import Action, may

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
-from api.doors import SIGNED_IN, Admit, Asked, Door, form_of
+from api.doors import SIGNED_IN, Admit, Asked, form_of
 from api.frame.forms import Wrong, stepped_up
 from api.frame.page import go, page, sign_out_here, tried
 from api.pages.providers import onward
+from api.routes import Door
 from domain.identity import Provider
 from domain.permissions import AnotherTenant
 from handlers import errands, identity_providers, single_sign_on

@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
-from api.doors import ANYBODY, Admit, Asked, Door, form_of, with_session
+from api.doors import ANYBODY, Admit, Asked, form_of, with_session
 from api.frame.forms import Wrong, command
 from api.frame.page import PLACES, go, page, sign_out_here, tried
 from api.pages.setup import mailed_secret
+from api.routes import Door
 from domain.facts import Initiator
 from handlers import reset, sign_in
 from handlers.callers import mfa_of

@@ -6,9 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException
 from fastapi.responses import Response
 
-from api.doors import ANYBODY, Admit, Asked, Door
+from api.doors import ANYBODY, Admit, Asked
 from api.embedded.mail import list_mails, read_mail
 from api.frame.page import page
+from api.routes import Door
 
 router = APIRouter(route_class=Door, include_in_schema=False)
 SHOWN = 50

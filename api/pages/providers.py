@@ -5,11 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse, Response
 
-from api.doors import ANYBODY, SIGNED_IN, Admit, Asked, Door, form_of, with_session
+from api.doors import ANYBODY, SIGNED_IN, Admit, Asked, form_of, with_session
 from api.frame.forms import Wrong, wrong_of
 from api.frame.page import PLACES, go, page, tried
 from api.pages.setup import mailed_secret
 from api.pages.sign_in import sign_in_form, went_on
+from api.routes import Door
 from domain.identity import Provider
 from domain.kernel import Refused
 from handlers import errands, single_sign_on

@@ -5,9 +5,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
-from api.doors import SIGNED_IN, Admit, Asked, Door, form_of
+from api.doors import SIGNED_IN, Admit, Asked, form_of
 from api.frame.forms import Wrong, command, stepped_up
 from api.frame.page import go, page, tried
+from api.routes import Door
 from domain.facts import Factor, Population
 from domain.permissions import Action, may
 from handlers import mfa, policy, reset

@@ -8,10 +8,11 @@ import segno
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
-from api.doors import SETTING_UP, Admit, Asked, Door, form_of
+from api.doors import SETTING_UP, Admit, Asked, form_of
 from api.frame.forms import Wrong, command, stepped_up
 from api.frame.page import go, page, tried
 from api.pages.sign_in import went_on
+from api.routes import Door
 from handlers import mfa, reset
 from handlers.sessions import State
 

@@ -5,9 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
-from api.doors import ANYBODY, CHOOSING, GIVING_A_CODE, Admit, Asked, Door, form_of, with_session
+from api.doors import ANYBODY, CHOOSING, GIVING_A_CODE, Admit, Asked, form_of, with_session
 from api.frame.forms import Wrong, command
 from api.frame.page import PLACES, go, page, sign_out_here, tried
+from api.routes import Door
 from handlers import sessions, sign_in
 from handlers.errands import buttons
 from handlers.sessions import Progress, State

@@ -7,11 +7,12 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
-from api.doors import SIGNED_IN, Admit, Asked, Door
+from api.doors import SIGNED_IN, Admit, Asked
 from api.frame.forms import Wrong, command, stepped_up
 from api.frame.page import catch_up, go, page, tried
 from api.listing import VIEWS, Sort, Wanted, listed
 from api.past import bad, moment_of
+from api.routes import Door
 from domain.facts import PartnerType, Role
 from domain.kernel import Refused
 from domain.permissions import Action, AnotherTenant, Member, check_reset, may

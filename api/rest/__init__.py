@@ -4,8 +4,8 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from api.doors import Door
 from api.problems import Problem
+from api.routes import Door
 
 PREFIX = "/api/v1"
 FAILURES: dict[int | str, dict[str, Any]] = {

@@ -11,8 +11,9 @@ import pytest
 from fastapi import APIRouter, Depends
 
 from api.cli.importing import take_file
-from api.doors import SIGNED_IN, Admit, Asked, Door
+from api.doors import SIGNED_IN, Admit, Asked
 from api.frame.files import STATIC
+from api.routes import Door
 from api.settings import BadSetting, Settings, read
 from api.web import create_app
 from tests.directory import address

@@ -8,9 +8,10 @@ import pytest
 from fastapi import APIRouter, Depends
 from fastapi.routing import iter_route_contexts
 
-from api.doors import SIGNED_IN, Admit, Asked, Door
+from api.doors import SIGNED_IN, Admit, Asked
 from api.pages import home
 from api.rest import PREFIX
+from api.routes import Door
 from api.web import create_app, undeclared
 from tests.directory import PASSWORD, address
 from tests.flows.steps import enrolled, signed_in

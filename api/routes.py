@@ -1,0 +1,129 @@
+"""A route that its guard opens. A request takes a thread once: guard, command or query, and the answer's text follow there.
+
+What most wishes look like, a JSON body and parts of the path, is read here; the framework's own way, which costs several
+times as much as the wish itself, is left to the others.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial, wraps
+from typing import Any
+
+from fastapi import Request, Response, params
+from fastapi._compat import ModelField
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+from starlette.types import Receive, Scope, Send
+
+from api.doors import Admit, Guard
+
+_THREADS = ThreadPoolExecutor(40, thread_name_prefix="request")
+"""How many requests of a process are answered at once; whoever comes later waits for one of them."""
+
+
+class Door(APIRoute):
+    """A route that is open to whom its guard admits. The parameter ``asked`` declares it: ``Depends(Admit(…))``."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:  # noqa: ANN401 FastAPI's own
+        through = _guarded(endpoint, options.get("status_code") or 200)
+        super().__init__(path, through, **options)
+        self.guard = _guard_of(self.dependant)
+        self._through = through
+        self._short = self.guard if _is_short(self.dependant) else None
+        self._asks_by_query = any(each.field_info.is_required() for each in self.dependant.query_params)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request of few words here, and any other on the framework's way."""
+        if self._short is None or not self._fits(scope):
+            await super().handle(scope, receive, send)
+            return
+        act = partial(self._answer, self._short, Request(scope, receive))
+        answer = await asyncio.get_running_loop().run_in_executor(_THREADS, act)
+        await answer(scope, receive, send)
+
+    def _fits(self, scope: Scope) -> bool:
+        """Say whether it has no query, and a body of JSON if any."""
+        if scope["query_string"] or self._asks_by_query or scope["method"] not in (self.methods or ()):
+            return False
+        return not self.dependant.body_params or (
+            scope["state"]["body"] and (b"content-type", b"application/json") in scope["headers"]
+        )
+
+    def _answer(self, guard: Admit, request: Request) -> Response:
+        """Ask the guard before anything is said about the input."""
+        admitted = guard.admit(request, _nothing_yet())
+        values = _path_values(self.dependant.path_params, request.scope["path_params"])
+        for each in self.dependant.body_params:
+            values[each.name] = _command(each, request.scope["state"]["body"])
+        answer: Response = self._through(asked=lambda: admitted, **values)
+        return answer
+
+
+def _nothing_yet() -> Response:
+    """Return what takes the headers of an answer up."""
+    response = Response()
+    del response.headers["content-length"]
+    return response
+
+
+def _guard_of(dependant: Dependant) -> Admit | None:
+    guards = [each.call for each in dependant.dependencies if each.name == "asked" and isinstance(each.call, Admit)]
+    return guards[0] if guards else None
+
+
+def _is_short(dependant: Dependant) -> bool:
+    """Say whether a route asks for nothing but its guard, parts of the path, a query that may be absent, and one JSON body."""
+    bodies = dependant.body_params
+    return (
+        len(dependant.dependencies) == 1
+        and not (dependant.header_params or dependant.cookie_params or dependant.request_param_name)
+        and not (dependant.response_param_name or dependant.background_tasks_param_name)
+        and len(bodies) <= 1
+        and all(type(each.field_info) is params.Body and _is_model(each.field_info.annotation) for each in bodies)
+    )
+
+
+def _is_model(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _path_values(fields: list[ModelField], parts: dict[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for each in fields:
+        values[each.name], errors = each.validate(parts[each.alias], {}, loc=("path", each.alias))
+        if errors:
+            raise RequestValidationError(errors)
+    return values
+
+
+def _command(field: ModelField, body: bytes) -> BaseModel:
+    """Return the command of a body. Of half a character, which is no JSON to pydantic, its field is named too."""
+    model: Any = field.field_info.annotation
+    try:
+        return model.model_validate_json(body)  # type: ignore[no-any-return]
+    except ValidationError as error:
+        found: list[Any] = list(error.errors(include_input=False))
+    if found[0]["type"] == "json_invalid":
+        with suppress(ValueError, RecursionError):
+            _, found = field.validate(json.loads(body), {}, loc=())
+    raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in found])
+
+
+def _guarded(endpoint: Callable[..., Any], status: int) -> Callable[..., Any]:
+    @wraps(endpoint)
+    def through(*, asked: Guard, **values: object) -> Response:
+        admitted = asked()
+        answer = endpoint(asked=admitted, **values)
+        if isinstance(answer, Response):
+            return answer
+        content = answer.model_dump_json(by_alias=True) if isinstance(answer, BaseModel) else None
+        written = Response(content, status, media_type="application/json" if content else None)
+        written.headers.raw.extend(admitted.response.headers.raw)
+        return written
+
+    return through
