@@ -5,7 +5,8 @@ let one transaction commit after the other, and the retry may take the own commi
 lock was for, that nobody reads past a position which is still to be committed, the horizon does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ import orjson
 import psycopg
 from eventsourcing.persistence import InterfaceError, Notification, OperationalError, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore, PostgresFactory
-from psycopg import Cursor
+from psycopg import Connection, Cursor
 from psycopg.rows import DictRow, tuple_row
 
 from domain.kernel import Envelope
@@ -123,17 +124,17 @@ class Recorder(PostgresApplicationRecorder):
 
     def _store_alone(self, append: Append) -> Sequence[int]:
         """Store in a transaction of its own. Its facts come first: whoever adds to the same stream waits there for it."""
-        with self.datastore.get_connection() as connection, connection.transaction(), connection.cursor() as cursor:
-            _watch(cursor, append)
-            stored = cursor.execute(_STORE, [_records([append])]).fetchall()
-            _check_unchanged(cursor, append)
-            for row in append.rows:
-                check_row(cursor, row)
-            with connection.pipeline():
+        with self.datastore.get_connection() as connection:
+            with _sent_at_once(connection), connection.cursor() as cursor:
+                _watch(cursor, append)
+                stored = connection.execute(_STORE, [_records([append])], prepare=True)
+                _check_unchanged(cursor, append)
+                for row in append.rows:
+                    check_row(cursor, row)
                 fold_access(cursor, append.envelopes)
                 for row in append.rows:
                     write_row(cursor, row)
-        return [row["notification_id"] for row in stored]
+            return [row["notification_id"] for row in stored.fetchall()]
 
     def settled(self, after: int) -> int:
         """Return the position up to which the log can be read, with a little patience for what comes after this one."""
@@ -155,6 +156,23 @@ class Recorder(PostgresApplicationRecorder):
             start, limit, stop, topics, inclusive_of_start=inclusive_of_start
         )
         return found
+
+
+@contextmanager
+def _sent_at_once(connection: Connection[DictRow]) -> Iterator[None]:
+    """Begin and commit a transaction whose statements wait for no answer but those that are fetched meanwhile.
+
+    What goes wrong may be heard of only when the end is on its way; it is skipped then, like all that follows an error.
+    """
+    try:
+        with connection.pipeline():
+            connection.execute("BEGIN")
+            yield
+            connection.execute("COMMIT")
+    except BaseException:
+        if not connection.closed:
+            connection.rollback()
+        raise
 
 
 def _records(appends: Sequence[Append]) -> str:
