@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
@@ -27,6 +28,10 @@ from handlers.ports import Change, Origin
 from tests.directory import write_directory
 
 _ROOT = Path(__file__).parents[2]
+
+
+_RUN, _commands = uuid4().hex, count()
+"""Numbers are the cheapest names for commands; a floor has none to make."""
 
 
 @contextmanager
@@ -82,7 +87,7 @@ def installed(folder: Path) -> Iterator[Watchword]:
 def append(watchword: Watchword, changes: Sequence[tuple[str, Sequence[Fact]]], after: int = 0) -> int:
     """Append facts to streams of so many facts and return the last position."""
     at = watchword.sockets.clock.now()
-    origin = Origin(actor="system", command_id=str(uuid4()), at=at, correlation_id=f"bench-{uuid4()}")
+    origin = Origin(actor="system", command_id=f"{_RUN}-{next(_commands)}", at=at, correlation_id=_RUN)
     return watchword.store.append(*(Change(stream, after, facts, "dist") for stream, facts in changes), origin=origin)
 
 

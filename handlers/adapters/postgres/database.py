@@ -1,5 +1,6 @@
 """Connections for everything that is read or written outside the facts' transaction."""
 
+import select
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ ANSWER_SECONDS = 2.0
 RECONNECT_SECONDS = 2.0
 """How long a lost connection is tried for by itself; after that the next request tries, so that recovery is not late."""
 TRUSTED_SECONDS = 1.0
-"""How long a connection that answered is lent again without asking whether it still does."""
+"""How long a connection that answered and is silent since is lent again without asking whether it still does."""
 _OPTIONS = "-c idle_in_transaction_session_timeout=10000 -c lock_timeout=5000 -c statement_timeout=30000"
 _BY_KEY = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
 
@@ -29,9 +30,16 @@ class _Connection(psycopg.Connection[DictRow]):
 
 def _check(connection: _Connection) -> None:
     now = time.monotonic()
-    if now - connection.answered_at > TRUSTED_SECONDS:
+    if now - connection.answered_at > TRUSTED_SECONDS or _speaks_unasked(connection):
         ConnectionPool.check_connection(connection)
         connection.answered_at = now
+
+
+def _speaks_unasked(connection: _Connection) -> bool:
+    """Say whether something came while nothing was asked: as a rule the server's last word."""
+    poll = select.poll()
+    poll.register(connection.pgconn.socket, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def new_pool(url: str, pool_size: int, *, by_key: bool = False) -> ConnectionPool[_Connection]:
