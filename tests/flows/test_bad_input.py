@@ -45,10 +45,26 @@ def test_a_malformed_body_names_its_field(portal: Portal, body: bytes, field: st
     answer = browser.http.post("/sign-in", content=body, headers=headers)
     assert answer.status_code in ({422} if field else {400, 422}), answer.text
     assert answer.headers["content-type"] == "application/problem+json"
-    if field:
-        assert field in [error["field"] for error in answer.json()["errors"]]
-    assert "xxxxxx" not in answer.text
+    by_framework = headers | {"Content-Type": "application/json; charset=utf-8"}
+    for each in (answer, browser.http.post("/sign-in", content=body, headers=by_framework)):
+        assert field is None or field in [error["field"] for error in each.json()["errors"]], each.text
+        assert "xxxxxx" not in each.text
     assert browser.post("/sign-in", SIGN_IN).status_code == 200
+
+
+def test_a_malformed_id_in_the_path_is_named_whoever_reads_it(portal: Portal) -> None:
+    browser = portal.browser()
+    browser.session()
+    answers = [
+        browser.http.post(
+            "/unlock/no%40id/confirm",
+            content=b'{"secret": "x"}',
+            headers={"X-CSRF-Token": browser.csrf, "Origin": browser.origin, "Content-Type": kind},
+        )
+        for kind in ("application/json", "application/json; charset=utf-8")
+    ]
+    assert [each.status_code for each in answers] == [422, 422]
+    assert "link_id" in [error["field"] for error in answers[0].json()["errors"]]
 
 
 @pytest.mark.parametrize(
