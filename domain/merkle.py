@@ -42,10 +42,12 @@ class Frontier:
 
     def add(self, leaf: bytes) -> list[bytes]:
         """Add a leaf's hash, and return those of all full subtrees that end with it, its own first."""
-        ended = [leaf]
-        while self.size >> (len(ended) - 1) & 1:
-            ended.append(node_hash(self.peaks.pop(), ended[-1]))
-        self.peaks.append(ended[-1])
+        ended, full = [leaf], self.size
+        while full & 1:
+            leaf = node_hash(self.peaks.pop(), leaf)
+            ended.append(leaf)
+            full >>= 1
+        self.peaks.append(leaf)
         self.size += 1
         return ended
 

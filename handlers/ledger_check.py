@@ -1,8 +1,8 @@
 """What an auditor asks of the ledger: is every fact what was signed, and if not, which is the first that is not."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import chain, zip_longest
 
 from domain.merkle import HASH_BYTES, Frontier, frontier, leaf_hash
 from handlers.ports import Leaf, LedgerBroken, Note, Notes, StoredFact, Tree
@@ -116,7 +116,8 @@ class LedgerCheck:
         found, end = self._found, self._end
         head = next((each for each in heads if each.checkpoint.size >= end.size), None)
         head = self._hold(head, heads)
-        for leaf, fact in zip_longest(self._leaves(end.size, size), self._facts(found.position, last)):
+        leaves, facts = self._leaves(end.size, size), self._facts(found.position, last)
+        for leaf, fact in zip_longest(chain.from_iterable(leaves), chain.from_iterable(facts)):
             wrong = _difference(end, leaf, fact)
             if wrong:
                 found.add("fact", wrong[0], position=wrong[1])
@@ -165,17 +166,14 @@ class LedgerCheck:
     def _lost(self, size: int) -> None:
         self._found.add("lost", f"the database knows a checkpoint of {size} facts that the file lacks")
 
-    def _leaves(self, start: int, end: int) -> Iterator[Leaf]:
-        while start < end:
-            page = self._tree.leaves(start, min(PAGE, end - start))
-            if not page:
-                return
-            yield from page
+    def _leaves(self, start: int, end: int) -> Iterator[Sequence[Leaf]]:
+        while start < end and (page := self._tree.leaves(start, min(PAGE, end - start))):
+            yield page
             start = page[-1].number + 1
 
-    def _facts(self, after: int, until: int) -> Iterator[StoredFact]:
+    def _facts(self, after: int, until: int) -> Iterator[Sequence[StoredFact]]:
         while page := self._tree.facts(after, until, PAGE):
-            yield from page
+            yield page
             after = page[-1].position
 
 
@@ -190,8 +188,8 @@ def _difference(end: Frontier, leaf: Leaf | None, fact: StoredFact | None) -> tu
     if fact.position > leaf.position:
         return f"position {leaf.position} is missing", leaf.position
     hashes = b"".join(end.add(leaf_hash(fact.leaf())))
+    if hashes == leaf.hashes:
+        return None
     if hashes[:HASH_BYTES] != leaf.hashes[:HASH_BYTES]:
         return f"position {fact.position} was changed", fact.position
-    if hashes != leaf.hashes:
-        return f"the tree's nodes at position {fact.position} were changed", fact.position
-    return None
+    return f"the tree's nodes at position {fact.position} were changed", fact.position

@@ -18,7 +18,9 @@ _AN_ADDRESS_WITHIN = re.compile(r"[^\s@]@[^\s@]")
 
 
 def _printable(text: str) -> str:
-    if any(unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"} for character in text):
+    if not text.isprintable() and any(
+        unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"} for character in text
+    ):
         raise ValueError("control characters are not allowed: remove them")
     return text
 

@@ -27,12 +27,17 @@ class ImportLine(Command):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if len(self.model_fields_set) != 1 or None in (getattr(self, name) for name in self.model_fields_set):
+        if len(self.model_fields_set) != 1 or self.item()[1] is None:
             raise ValueError(
                 'a line is one of {"partner": …}, {"organization": …}, {"account": …}, {"domain": …},'
                 ' {"identity_provider": …}'
             )
         return self
+
+    def item(self) -> tuple[str, Any]:
+        """Return the one thing that it is about, after the name of its kind."""
+        kind = next(iter(self.model_fields_set))
+        return kind, getattr(self, kind)
 
 
 class LineError(NamedTuple):
@@ -104,11 +109,9 @@ def _csv_lines(path: Path, found: Directory) -> Iterator[tuple[int, Any]]:
 
 
 def _sort_in(number: int, line: ImportLine, found: Directory) -> None:
-    for kind in KINDS:
-        item = getattr(line, kind)
-        if item is not None:
-            known = getattr(found, f"{kind}s")
-            if item.id in known:
-                message = f"line {known[item.id][0]} has the same id: remove one of them"
-                found.errors.append(LineError(number, f"{kind}.id", message))
-            known.setdefault(item.id, (number, item))
+    kind, item = line.item()
+    known = getattr(found, f"{kind}s")
+    if item.id in known:
+        message = f"line {known[item.id][0]} has the same id: remove one of them"
+        found.errors.append(LineError(number, f"{kind}.id", message))
+    known.setdefault(item.id, (number, item))

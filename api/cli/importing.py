@@ -11,10 +11,11 @@ from api.cli.console import operator, progress
 from api.cli.directory_file import KINDS, Directory, LineError, read_file
 from domain.directory import Partner, evolve_partner
 from domain.identity import ProviderState, evolve_provider
-from handlers.directory import BATCH, AccountLine, OrganizationLine, PartnerLine, register, take_accounts
+from handlers.directory import BATCH, AccountLine, OrganizationLine, PartnerLine, take_accounts, take_places
 from handlers.identity_providers import OPERATOR, add, set_domain
 from handlers.ports import Credential
 from handlers.shapes import mail_key
+from projections.tables import much_at_once
 
 Item = TypeVar("Item")
 
@@ -30,21 +31,23 @@ class Result:
 
 def take_file(path: Path, watchword: Watchword) -> Result:
     """Take a file over in batches. With one bad line nothing is taken; taken twice it changes nothing."""
-    found = read_file(path)
-    Known(watchword).check(found)
-    lines = sum(len(getattr(found, f"{kind}s")) for kind in KINDS)
-    if found.errors:
-        return Result(lines, errors=sorted(found.errors))
-    result = Result(lines)
-    places: list[tuple[int, PartnerLine | OrganizationLine]] = [*found.partners.values(), *found.organizations.values()]
-    for _, item in places:
-        result.changed += register(item, operator(watchword), watchword.sockets)
+    with much_at_once():
+        found = read_file(path)
+        Known(watchword).check(found)
+        lines = sum(len(getattr(found, f"{kind}s")) for kind in KINDS)
+        if found.errors:
+            return Result(lines, errors=sorted(found.errors))
+        return Result(lines, changed=_take(found, watchword))
+
+
+def _take(found: Directory, watchword: Watchword) -> int:
+    """Take everything, each kind after those that it stands on, and return how many lines changed anything."""
+    changed = _take_places([*found.partners.values(), *found.organizations.values()], watchword)
     for _, domain in found.domains.values():
-        result.changed += set_domain(domain, proved=True, origin=operator(watchword), s=watchword.sockets)
+        changed += set_domain(domain, proved=True, origin=operator(watchword), s=watchword.sockets)
     for _, provider in found.identity_providers.values():
-        result.changed += add(provider, OPERATOR, operator(watchword), watchword.sockets)
-    result.changed += _take_accounts([line for _, line in found.accounts.values()], watchword)
-    return result
+        changed += add(provider, OPERATOR, operator(watchword), watchword.sockets)
+    return changed + _take_accounts([line for _, line in found.accounts.values()], watchword)
 
 
 class Known:
@@ -166,6 +169,16 @@ class Known:
             found.errors.append(LineError(number, "account.email", message))
 
 
+def _take_places(items: Sequence[tuple[int, PartnerLine | OrganizationLine]], watchword: Watchword) -> int:
+    there = """
+        SELECT 'partner:' || partner_id AS stream FROM partner_access
+        UNION ALL SELECT 'organization:' || organization_id FROM organization_access"""
+    known = {row["stream"] for row in watchword.database.all(there)}
+    lines = [line for _, line in items]
+    taken = (take_places(each, known, operator(watchword), watchword.sockets) for each in batches(lines, BATCH))
+    return sum(each.changed for each in taken)
+
+
 def _take_accounts(lines: list[AccountLine], watchword: Watchword) -> int:
     s = watchword.sockets
     rows = watchword.database.all("SELECT organization_id, partner_id FROM organization_access")
@@ -193,7 +206,7 @@ def _passwords(
     query = """
         SELECT n.account_id, c.password_hash FROM person n JOIN credential c USING (credential_id)
         WHERE n.account_id = ANY(%s)"""
-    used = watchword.database.all(query, (list(given),))
+    used = watchword.database.all(query, (list(given),)) if given else []
     kept = pool.map(lambda row: s.passwords.matches(given[row["account_id"]][1], row["password_hash"]), used)
     for row, same in zip(used, kept, strict=True):
         if same:

@@ -4,13 +4,16 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from struct import Struct
+from typing import NamedTuple, Protocol
 
 from domain.merkle import Frontier, Node
 
-LEAF_FORMAT = b"\x01"
+LEAF_FORMAT = 1
 """The first byte of every leaf. Another encoding would be another number."""
-_ABSENT = b"\xff\xff\xff\xff"
+_BEGINNING, _MIDDLE, _LENGTH = Struct(">BIqI"), Struct(">IqI"), Struct(">I")
+"""What stands before the stream, between it and the topic, and before the state."""
+_ABSENT = 0xFFFFFFFF
 """Stands for the length of a column that is NULL, which is not the same as an empty one."""
 
 
@@ -18,8 +21,7 @@ class LedgerBroken(Exception):
     """The key, the notes or the tree are not what was signed. The sentence says what to do; nothing was signed."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFact:
+class StoredFact(NamedTuple):
     """A row of the log, column by column, to the byte."""
 
     position: int
@@ -33,19 +35,16 @@ class StoredFact:
 
         A column is its length in 4 bytes and its content: numbers in 8 bytes, text in UTF-8, everything big-endian.
         """
-        columns = (
-            self.position.to_bytes(8, "big", signed=True),
-            self.stream.encode(),
-            self.version.to_bytes(8, "big", signed=True),
-            None if self.topic is None else self.topic.encode(),
-            self.state,
-        )
-        parts = [_ABSENT if each is None else len(each).to_bytes(4, "big") + each for each in columns]
-        return LEAF_FORMAT + b"".join(parts)
+        position, stream, version, topic, state = self
+        name = stream.encode()
+        kind = b"" if topic is None else topic.encode()
+        beginning = _BEGINNING.pack(LEAF_FORMAT, 8, position, len(name))
+        middle = _MIDDLE.pack(8, version, _ABSENT if topic is None else len(kind))
+        end = _LENGTH.pack(_ABSENT) if state is None else _LENGTH.pack(len(state)) + state
+        return b"".join((beginning, name, middle, kind, end))
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(NamedTuple):
     """A row of the tree: one fact's place in it."""
 
     number: int

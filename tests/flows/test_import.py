@@ -12,8 +12,8 @@ from api.cli.directory_file import LineError
 from api.cli.importing import Result, take_file
 from domain.kernel import Envelope
 from handlers import directory as operators
-from handlers.directory import BATCH
-from handlers.ports import Origin
+from handlers.directory import BATCH, AccountLine, OrganizationLine
+from handlers.ports import AddressTaken, Conflict, Origin
 from tests.directory import ORGANIZATIONS, PASSWORD, address, lines, write_directory
 from tests.services import Portal
 
@@ -184,6 +184,26 @@ def test_a_changed_parent_takes_nothing(watchword: Watchword, tmp_path: Path) ->
     assert after(watchword, position) == []
 
 
+def test_places_that_somebody_registers_meanwhile_take_their_whole_batch_along(watchword: Watchword) -> None:
+    s, position = watchword.sockets, watchword.store.last_position()
+    batch = [OrganizationLine(id=each, name="Place", partner="dist") for each in ("fresh-org", "dist-org", "last-org")]
+    with pytest.raises(Conflict):
+        operators.take_places(batch, set(), Origin("operator", s.chance.new_id(), s.clock.now()), s)
+    assert after(watchword, position) == []
+    query = "SELECT FROM organization_access WHERE organization_id = ANY(%s)"
+    assert watchword.database.all(query, (["fresh-org", "last-org"],)) == []
+
+
+def test_an_address_that_is_taken_meanwhile_takes_its_whole_batch_along(watchword: Watchword) -> None:
+    s, position = watchword.sockets, watchword.store.last_position()
+    lines = [account("fresh"), account("thief", email=address("dist-owner")), account("last")]
+    batch = [AccountLine(**line["account"]) for line in lines]
+    with pytest.raises(AddressTaken):
+        operators.take_accounts(batch, {}, {}, Origin("operator", s.chance.new_id(), s.clock.now()), s)
+    assert after(watchword, position) == []
+    assert s.people.accounts(["fresh", "thief", "last"]) == []
+
+
 # ── Twice ──
 
 
@@ -286,6 +306,36 @@ def test_renamed_places_are_taken(watchword: Watchword, tmp_path: Path) -> None:
     content += [{"organization": {"id": "resell-org", "name": "New Place", "partner": "resell"}}]
     facts = taken(jsonl(tmp_path, *content), watchword)
     assert [fact.fact.TOPIC for fact in facts] == ["partner.renamed", "organization.renamed"]
+
+
+def test_one_batch_may_do_everything_at_once(portal: Portal, tmp_path: Path) -> None:
+    content = [
+        partner("fresh", "sub_reseller", parent="dist"),
+        {"partner": {"id": "resell", "name": "New Partner", "type": "reseller"}},
+        organization("place", "fresh"),
+        end_user("one", "place", email="same@mail.example", password="a good password"),
+        changed("dist-support", email="moved@mail.example"),
+        account("two", partner="fresh", name='Zoë \\ "Z"'),
+        changed("dist-auditor", role="admin", password="another good password"),
+        account("three", partner="fresh", email="same@mail.example", password="a good password"),
+    ]
+    facts = taken(jsonl(tmp_path, *content), portal.watchword)
+    words = "partner.registered partner.renamed organization.registered account.registered account.mail_address_changed"
+    words += " account.registered account.role_changed account.password_changed account.registered"
+    assert [fact.fact.TOPIC for fact in facts] == words.split()
+    ids = ["one", "two", "three", "dist-support", "dist-auditor"]
+    found = {entry.account_id: entry for entry in portal.watchword.sockets.people.accounts(ids)}
+    assert {(found[each].partner_id, found[each].organization_id, found[each].role) for each in ids[:3]} == {
+        ("fresh", "place", "end_user"),
+        ("fresh", None, "support"),
+    }
+    assert found["two"].name == 'Zoë \\ "Z"'
+    assert found["dist-auditor"].role == "admin"
+    assert found["dist-support"].mail_address == "moved@mail.example"
+    assert signs_in(portal, "moved@mail.example", PASSWORD)
+    assert signs_in(portal, address("dist-auditor"), "another good password")
+    assert signs_in(portal, "same@mail.example", "a good password")
+    assert found["one"].credential_id == found["three"].credential_id
 
 
 def test_two_thousand_accounts_come_in_batches(watchword: Watchword, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from faststream.exceptions import RejectMessage
 
 from api.intake import Intake
 from api.settings import BadSetting, read
-from handlers.adapters.postgres.rows import check_row, write_row
+from handlers.adapters.postgres.rows import check_row, write_rows
 from handlers.policy import SetPolicy
 from handlers.ports import AccountEntry, SessionOpened, StillAllowed
 from handlers.sessions import State, session_for
@@ -34,7 +34,7 @@ def test_a_login_does_not_slip_past_signing_everyone_out(portal: Portal) -> None
         check_row(cursor, StillAllowed(account.account_id, account.generations))
         policy.start()
         policy.join(0.5)
-        write_row(cursor, row)
+        write_rows(cursor, [row])
     policy.join(10)
     assert answers[0].status_code == 200
     assert s.sessions.find(b"a hash", s.clock.now()) is None

@@ -1,8 +1,10 @@
 """Who may do what, folded from facts in the facts' own transaction: places, roles, and the numbers that end sessions."""
 
 from collections.abc import Iterable
+from itertools import groupby
 from typing import Any
 
+import orjson
 from psycopg import Cursor
 
 from domain.facts import (
@@ -41,6 +43,20 @@ _ENDING = (
     AccountErased,
     IdentityUnlinked,
 )
+_REGISTERED: dict[type[Fact], str] = {
+    PartnerRegistered: """
+        INSERT INTO partner_access (partner_id, name, type)
+        SELECT subject, name, type FROM json_to_recordset(%s::json) AS r (subject text, name text, type text)""",
+    OrganizationRegistered: """
+        INSERT INTO organization_access (organization_id, partner_id, name)
+        SELECT subject, partner_id, name
+        FROM json_to_recordset(%s::json) AS r (subject text, partner_id text, name text)""",
+    AccountRegistered: """
+        INSERT INTO account_access (account_id, partner_id, organization_id, role)
+        SELECT subject, partner_id, organization_id, role
+        FROM json_to_recordset(%s::json) AS r (subject text, partner_id text, organization_id text, role text)""",
+}
+"""Who is new here: as many as come in a row are one statement, which finds the facts' own words in JSON."""
 _RAISE = "UPDATE account_access SET generation = generation + 1 WHERE account_id = %s"
 _GENERATION_OF = {
     Population.PARTNER_USERS: "partner_users_generation",
@@ -50,19 +66,31 @@ _GENERATION_OF = {
 
 def fold_access(cursor: Cursor[Any], envelopes: Iterable[Envelope]) -> None:
     """Bring the access tables to where the facts have led."""
-    for envelope in envelopes:
-        for statement, values in _directory(envelope, envelope.fact):
-            cursor.execute(statement, values)
-        fold_identity(cursor, envelope.subject_id, envelope.fact)
-        if ends_sessions(envelope.fact):
-            cursor.execute(_RAISE, (envelope.subject_id,))
-            cursor.execute("DELETE FROM mailed_link WHERE account_id = %s", (envelope.subject_id,))
+    for registered, same in groupby(envelopes, key=lambda each: _REGISTERED.get(type(each.fact))):
+        if registered is not None:
+            new = [{"subject": each.subject_id, **vars(each.fact)} for each in same]
+            cursor.execute(registered, (orjson.dumps(new).decode(),))
+        else:
+            for envelope in same:
+                _fold(cursor, envelope)
+
+
+def _fold(cursor: Cursor[Any], envelope: Envelope) -> None:
+    for statement, values in _directory(envelope, envelope.fact):
+        cursor.execute(statement, values)
+    fold_identity(cursor, envelope.subject_id, envelope.fact)
+    if ends_sessions(envelope.fact):
+        cursor.execute(_RAISE, (envelope.subject_id,))
+        cursor.execute("DELETE FROM mailed_link WHERE account_id = %s", (envelope.subject_id,))
 
 
 def changes_access(envelope: Envelope) -> bool:
     """Say whether the fact touches anybody's place, role, sessions or identities."""
     return (
-        ends_sessions(envelope.fact) or isinstance(envelope.fact, FOLDED) or bool(_directory(envelope, envelope.fact))
+        type(envelope.fact) in _REGISTERED
+        or ends_sessions(envelope.fact)
+        or isinstance(envelope.fact, FOLDED)
+        or bool(_directory(envelope, envelope.fact))
     )
 
 
@@ -82,14 +110,8 @@ def ends_sessions(fact: Fact) -> bool:
 def _directory(envelope: Envelope, fact: Fact) -> list[tuple[str, tuple[object, ...]]]:
     subject = envelope.subject_id
     match fact:
-        case PartnerRegistered():
-            insert = "INSERT INTO partner_access (partner_id, name, type) VALUES (%s, %s, %s)"
-            return [(insert, (subject, fact.name, fact.type.value))]
         case PartnerRenamed():
             return [("UPDATE partner_access SET name = %s WHERE partner_id = %s", (fact.name, subject))]
-        case OrganizationRegistered():
-            insert = "INSERT INTO organization_access (organization_id, partner_id, name) VALUES (%s, %s, %s)"
-            return [(insert, (subject, fact.partner_id, fact.name))]
         case OrganizationRenamed():
             return [("UPDATE organization_access SET name = %s WHERE organization_id = %s", (fact.name, subject))]
         case EveryoneSignedOut():
@@ -101,11 +123,6 @@ def _directory(envelope: Envelope, fact: Fact) -> list[tuple[str, tuple[object, 
 
 def _account(subject: str, fact: Fact) -> list[tuple[str, tuple[object, ...]]]:
     match fact:
-        case AccountRegistered():
-            insert = (
-                "INSERT INTO account_access (account_id, partner_id, organization_id, role) VALUES (%s, %s, %s, %s)"
-            )
-            return [(insert, (subject, fact.partner_id, fact.organization_id, fact.role.value))]
         case AccountMoved():
             update = "UPDATE account_access SET organization_id = %s, role = %s WHERE account_id = %s"
             return [(update, (fact.organization_id, fact.role.value, subject))]

@@ -23,10 +23,15 @@ _COPY = "COPY ledger_leaf (number, position, hashes) FROM STDIN (FORMAT BINARY)"
 _KEEP = "INSERT INTO ledger_checkpoint (size, note) VALUES (%s, %s) ON CONFLICT DO NOTHING"
 _KEPT = "SELECT size, note FROM ledger_checkpoint WHERE size > %s AND size <= %s ORDER BY size LIMIT %s"
 _HOLE = """
+    WITH broken AS (SELECT originator_id FROM stored_events GROUP BY originator_id
+        HAVING (min(originator_version), max(originator_version), count(*))
+            <> (1, count(DISTINCT originator_version), count(DISTINCT originator_version)))
     SELECT notification_id, originator_id FROM (
         SELECT notification_id, originator_id, originator_version, row_number() OVER (
-            PARTITION BY originator_id ORDER BY originator_version) AS counted FROM stored_events) AS numbered
+            PARTITION BY originator_id ORDER BY originator_version) AS counted FROM stored_events
+        WHERE originator_id IN (SELECT originator_id FROM broken)) AS numbered
     WHERE originator_version <> counted ORDER BY notification_id LIMIT 1"""
+"""Counting within each stream reads the index alone; numbering is for the streams that lack a version."""
 
 
 class PostgresTree:
@@ -70,7 +75,7 @@ class PostgresTree:
         """Return the next leaves, from one number on."""
         query = "SELECT number, position, hashes FROM ledger_leaf WHERE number >= %s ORDER BY number LIMIT %s"
         with self._database.connection() as connection:
-            return [Leaf(*row) for row in _raw(connection).execute(query, (start, limit))]
+            return [*map(Leaf._make, _raw(connection).execute(query, (start, limit)).fetchall())]
 
     def leaf_at(self, position: int) -> Leaf | None:
         """Return the leaf of the fact at a position."""
@@ -119,7 +124,7 @@ def _tip(cursor: Cursor[Any]) -> tuple[int, int]:
 
 
 def _facts(cursor: Cursor[Any], after: int, until: int, limit: int) -> list[StoredFact]:
-    return [StoredFact(*row) for row in cursor.execute(_FACTS, (after, until, limit))]
+    return [*map(StoredFact._make, cursor.execute(_FACTS, (after, until, limit)).fetchall())]
 
 
 def _fetch(cursor: Cursor[Any], nodes: Sequence[Node]) -> Mapping[Node, bytes]:

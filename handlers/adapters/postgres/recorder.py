@@ -21,7 +21,7 @@ from domain.kernel import Envelope
 from handlers.adapters.postgres.access import changes_access, fold_access
 from handlers.adapters.postgres.group_commit import GroupCommit
 from handlers.adapters.postgres.horizon import Horizon
-from handlers.adapters.postgres.rows import check_row, write_row
+from handlers.adapters.postgres.rows import check_row, write_rows
 from handlers.adapters.postgres.sign_ins import ALL_OPENED, SWAP, swap_of
 from handlers.ports import Conflict, Origin, Row, SessionEnded
 from handlers.ports.log import WATCHED, check_watched
@@ -132,8 +132,7 @@ class Recorder(PostgresApplicationRecorder):
                 for row in append.rows:
                     check_row(cursor, row)
                 fold_access(cursor, append.envelopes)
-                for row in append.rows:
-                    write_row(cursor, row)
+                write_rows(cursor, append.rows)
             return [row["notification_id"] for row in stored.fetchall()]
 
     def settled(self, after: int) -> int:

@@ -1,8 +1,10 @@
 """Rows that are written together with facts: for each kind, its statement."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 from typing import Any
 
+import orjson
 from psycopg import Cursor
 
 from handlers.adapters.postgres.identities import WRITERS
@@ -36,6 +38,13 @@ _SESSION = """
     INSERT INTO session (token_hash, handle, state, account_id, generation, population_generation, choices, level,
         required_level, stepped_up_until, device, created_at, seen_at, expires_at, idle)
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""
+_PEOPLE = """
+    INSERT INTO person (account_id, partner_id, place, name, mail_address, mail_key)
+    SELECT account_id, a.partner_id, r.place, r.name, r.mail_address, r.mail_key
+    FROM json_to_recordset(%s::json) AS r (account_id text, place text, name text, mail_address text, mail_key text)
+    JOIN account_access a USING (account_id)
+    ON CONFLICT (account_id) DO UPDATE SET place = excluded.place, name = excluded.name,
+        mail_address = excluded.mail_address, mail_key = excluded.mail_key"""
 _OLDEST = """
     DELETE FROM session WHERE token_hash IN (
         SELECT token_hash FROM session WHERE account_id = %s AND state = 'signed_in' ORDER BY created_at DESC OFFSET %s)"""
@@ -53,10 +62,14 @@ def check_row(cursor: Cursor[Any], row: Row) -> None:
                 raise SessionEnded
 
 
-def write_row(cursor: Cursor[Any], row: Row) -> None:
-    """Write one row in the cursor's transaction."""
-    if not isinstance(row, StillAllowed | SessionStands):
-        _WRITERS[type(row)](cursor, row)
+def write_rows(cursor: Cursor[Any], rows: Iterable[Row]) -> None:
+    """Write rows in the cursor's transaction, in their order; people who come in a row are one statement."""
+    for kind, same in groupby(rows, key=type):
+        if kind is PersonKept:
+            _people_kept(cursor, [row for row in same if isinstance(row, PersonKept)])
+        elif kind not in {StillAllowed, SessionStands}:
+            for row in same:
+                _WRITERS[kind](cursor, row)
 
 
 def _generations(cursor: Cursor[Any], account_id: str) -> tuple[int, int]:
@@ -105,17 +118,11 @@ def _secrets_ended(cursor: Cursor[Any], row: SecretsEnded) -> None:
     )
 
 
-def _person_kept(cursor: Cursor[Any], row: PersonKept) -> None:
-    cursor.execute(
-        """
-        INSERT INTO person (account_id, partner_id, place, name, mail_address, mail_key)
-        SELECT account_id, partner_id, %s, %s, %s, %s FROM account_access WHERE account_id = %s
-        ON CONFLICT (account_id) DO UPDATE SET place = excluded.place, name = excluded.name,
-            mail_address = excluded.mail_address, mail_key = excluded.mail_key""",
-        (row.place, row.name, row.mail_address, row.mail_key, row.account_id),
-    )
-    if row.address_changed:
-        _take_password_along(cursor, row)
+def _people_kept(cursor: Cursor[Any], rows: Sequence[PersonKept]) -> None:
+    cursor.execute(_PEOPLE, (orjson.dumps(rows).decode(),))
+    for row in rows:
+        if row.address_changed:
+            _take_password_along(cursor, row)
 
 
 def _take_password_along(cursor: Cursor[Any], row: PersonKept) -> None:
@@ -221,7 +228,6 @@ _WRITERS: dict[type[Row], Callable[[Cursor[Any], Any], None]] = {
     SessionClosed: _session_closed,
     SecretKept: _secret_kept,
     SecretsEnded: _secrets_ended,
-    PersonKept: _person_kept,
     PersonErased: _person_erased,
     PasswordKept: _password_kept,
     LinkUsed: _link_used,

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from handlers.adapters.postgres.database import Database
 from handlers.adapters.postgres.people import ENTRY, JOINS, entry
-from handlers.adapters.postgres.rows import check_row, write_row
+from handlers.adapters.postgres.rows import check_row, write_rows
 from handlers.ports import AccountEntry, Session, SessionClosed, SessionOpened, SessionStands, StillAllowed
 
 _FIND = f"""
@@ -56,8 +56,7 @@ class PostgresSessions:
         with self._database.transaction() as cursor:
             for row in rows:
                 check_row(cursor, row)
-            for row in rows:
-                write_row(cursor, row)
+            write_rows(cursor, rows)
 
     def forget_ended(self, now: datetime) -> int:
         """Delete what has run out, and return how many."""

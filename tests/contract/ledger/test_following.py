@@ -3,7 +3,6 @@
 # ruff: noqa: S608 the statements are made of the test's own words
 
 import threading
-from dataclasses import replace
 from datetime import timedelta
 
 import psycopg
@@ -45,6 +44,8 @@ def test_a_leaf_is_what_the_document_says() -> None:
     number = "0000000800000000000000"
     expected = f"01{number}07 00000003613a62 {number}02 0000000174 ffffffff"
     assert StoredFact(7, "a:b", 2, "t", None).leaf() == bytes.fromhex(expected)
+    expected = f"01{number}07 00000003613a62 {number}02 ffffffff 00000000"
+    assert StoredFact(7, "a:b", 2, None, b"").leaf() == bytes.fromhex(expected)
 
 
 def test_every_fact_and_every_checkpoint_can_be_proved(full: Book) -> None:
@@ -146,7 +147,7 @@ def test_a_page_whose_transaction_fails_leaves_nothing(book: Book) -> None:
     book.append("user_mfa:1", "user_mfa:2")
     tree = PostgresTree(book.pool)
     with pytest.raises(psycopg.errors.UniqueViolation):
-        tree.extend(10, lambda end, facts: [replace(each, number=0) for each in ledger.grown(end, facts)])
+        tree.extend(10, lambda end, facts: [each._replace(number=0) for each in ledger.grown(end, facts)])
     assert tree.tip() == (0, 0)
     assert book.ledger().checkpoint().checkpoint.size == 2
 
