@@ -226,9 +226,9 @@ def overdue(connection: Connection[Any], partner_id: str, *, partner_users: bool
 
 _ORGANIZATIONS = """
     WITH few AS MATERIALIZED (SELECT organization_id, name FROM organization_access WHERE partner_id = %s LIMIT %s)
-    SELECT CASE WHEN count(*) <= %s
-        THEN coalesce(array_agg(ARRAY[organization_id, name] ORDER BY lower(name) COLLATE "C", organization_id), '{}')
-        END AS found FROM few"""
+    SELECT CASE WHEN (SELECT count(*) FROM few) <= %s THEN (SELECT
+        coalesce(array_agg(ARRAY[organization_id, name] ORDER BY lower(name) COLLATE "C", organization_id), '{}') FROM few)
+        END AS found"""
 
 
 def organizations(connection: Connection[Any], partner_id: str, most: int) -> list[list[str]] | None:
