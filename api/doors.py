@@ -75,12 +75,12 @@ class Asked:
             raise ViewBehind
         return come, lag
 
-    def follow(self, at: int, last: int | None, *views: str, seconds: float = WAIT_SECONDS) -> tuple[int, int]:
+    def follow(self, at: int, last: int | None, *views: str, seconds: float | None = None) -> tuple[int, int]:
         """Wait a while for the views to come to a position; return how far they have come, and how old that is in ms.
 
         ``last``: the log's last position, where it is known: a view that has come there is as new as can be.
         """
-        come = come_to(self.watchword.views.one, views, at, seconds)
+        come = come_to(self.watchword.views.one, views, at, seconds or WAIT_SECONDS)
         ahead = self.s.store.read(come, 1) if last is None or come < last else ()
         lag = (self.caller.at - ahead[0].at).total_seconds() * 1000 if ahead else 0
         return self.at(come), max(0, int(lag))
