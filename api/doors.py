@@ -16,7 +16,7 @@ from api.walls import network, prefix
 from handlers.callers import Caller
 from handlers.ports import Known, SessionEnded, Sockets
 from handlers.sessions import Progress, State, start_anonymous, token_hash
-from projections.views import position, wait_for
+from projections.views import come_to
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 DEVICE_SECONDS = 400 * 24 * 3600
@@ -65,15 +65,23 @@ class Asked:
         if progress.device is not None:
             set_cookie(self.response, self.watchword, "watchword-device", progress.device, max_age=DEVICE_SECONDS)
 
-    def wait(self, min_position: int | None, *views: str, seconds: float | None = None) -> tuple[int, int]:
+    def wait(self, min_position: int | None, *views: str) -> tuple[int, int]:
         """Wait until the views have come to a position; return how far they have come, and how old that is in ms."""
-        database = self.watchword.views
-        if min_position and min_position > self.s.store.last_position():
+        wanted, last = min_position or 0, self.s.store.last_position() if min_position else None
+        if last is not None and wanted > last:
             raise ViewBehind
-        if min_position and not wait_for(database.one, views, min_position, seconds or WAIT_SECONDS):
+        come, lag = self.follow(wanted, last, *views)
+        if come < wanted:
             raise ViewBehind
-        come = position(database.one, *views)
-        ahead = self.s.store.read(come, 1)
+        return come, lag
+
+    def follow(self, at: int, last: int | None, *views: str, seconds: float | None = None) -> tuple[int, int]:
+        """Wait a while for the views to come to a position; return how far they have come, and how old that is in ms.
+
+        ``last``: the log's last position, where it is known: a view that has come there is as new as can be.
+        """
+        come = come_to(self.watchword.views.one, views, at, seconds or WAIT_SECONDS)
+        ahead = self.s.store.read(come, 1) if last is None or come < last else ()
         lag = (self.caller.at - ahead[0].at).total_seconds() * 1000 if ahead else 0
         return self.at(come), max(0, int(lag))
 

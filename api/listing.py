@@ -3,6 +3,7 @@
 import base64
 import hmac
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -40,8 +41,11 @@ class Listed:
     lag_ms: int
 
 
-def listed(wanted: Wanted, min_position: int | None, asked: Asked) -> Listed:
-    """Return the page. Whoever calls has checked that the caller may see it."""
+def listed(wanted: Wanted, come: Callable[..., tuple[int, int]], asked: Asked) -> Listed:
+    """Return the page. Whoever calls has checked that the caller may see it.
+
+    ``come`` lets views come as far as they shall, and returns how far they have come, and how old that is in ms.
+    """
     about = f"{wanted.partner_id}|{wanted.sort}"
     views = (status_history.NAME,) if wanted.moment else (*VIEWS, "mail_state")
     chosen = user_status.Filter(
@@ -56,7 +60,7 @@ def listed(wanted: Wanted, min_position: int | None, asked: Asked) -> Listed:
         limit=wanted.limit + 1,
         as_of=wanted.moment.position if wanted.moment else None,
     )
-    position, lag = asked.wait(min_position, *views)
+    position, lag = come(*views)
     with asked.watchword.views.connection() as connection:
         rows = user_status.page(connection, chosen)
     more = len(rows) > wanted.limit

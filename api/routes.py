@@ -1,7 +1,7 @@
 """A route that its guard opens. A request takes a thread once: guard, command or query, and the answer's text follow there.
 
-What most wishes look like, a JSON body and parts of the path, is read here; the framework's own way, which costs several
-times as much as the wish itself, is left to the others.
+What most wishes look like, a JSON body, a query and parts of the path, is read here; the framework's own way, which costs
+several times as much as the wish itself, is left to the others.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from typing import Any
 from fastapi import Request, Response, params
 from fastapi._compat import ModelField
 from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import request_params_to_args
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
@@ -35,7 +36,6 @@ class Door(APIRoute):
         self.guard = _guard_of(self.dependant)
         self._through = through
         self._short = self.guard if _is_short(self.dependant) else None
-        self._asks_by_query = any(each.field_info.is_required() for each in self.dependant.query_params)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request of few words here, and any other on the framework's way."""
@@ -47,8 +47,8 @@ class Door(APIRoute):
         await answer(scope, receive, send)
 
     def _fits(self, scope: Scope) -> bool:
-        """Say whether it has no query, and a body of JSON if any."""
-        if scope["query_string"] or self._asks_by_query or scope["method"] not in (self.methods or ()):
+        """Say whether its method is the route's, and its body JSON where the route takes one."""
+        if scope["method"] not in (self.methods or ()):
             return False
         return not self.dependant.body_params or (
             scope["state"]["body"] and (b"content-type", b"application/json") in scope["headers"]
@@ -57,7 +57,11 @@ class Door(APIRoute):
     def _answer(self, guard: Admit, request: Request) -> Response:
         """Ask the guard before anything is said about the input."""
         admitted = guard.admit(request, _nothing_yet())
-        values = _path_values(self.dependant.path_params, request.scope["path_params"])
+        values, errors = request_params_to_args(self.dependant.path_params, request.path_params)
+        by_query, wrong = request_params_to_args(self.dependant.query_params, request.query_params)
+        if errors or wrong:
+            raise RequestValidationError([*errors, *wrong])
+        values |= by_query
         for each in self.dependant.body_params:
             values[each.name] = _command(each, request.scope["state"]["body"])
         answer: Response = self._through(asked=lambda: admitted, **values)
@@ -77,7 +81,7 @@ def _guard_of(dependant: Dependant) -> Admit | None:
 
 
 def _is_short(dependant: Dependant) -> bool:
-    """Say whether a route asks for nothing but its guard, parts of the path, a query that may be absent, and one JSON body."""
+    """Say whether a route asks for nothing but its guard, parts of the path, a query, and one JSON body."""
     bodies = dependant.body_params
     return (
         len(dependant.dependencies) == 1
@@ -90,15 +94,6 @@ def _is_short(dependant: Dependant) -> bool:
 
 def _is_model(annotation: object) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-def _path_values(fields: list[ModelField], parts: dict[str, Any]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for each in fields:
-        values[each.name], errors = each.validate(parts[each.alias], {}, loc=("path", each.alias))
-        if errors:
-            raise RequestValidationError(errors)
-    return values
 
 
 def _command(field: ModelField, body: bytes) -> BaseModel:

@@ -3,10 +3,20 @@
 from dataclasses import dataclass, replace
 
 from domain.facts import Factor
-from domain.requirement import Requirement
+from domain.partner_policy import PartnerPolicy
+from domain.requirement import Requirement, population_of, requirement
 from domain.totp import SECRET_BYTES, clean_code, matching_step, otpauth_uri, shared_secret
 from domain.user_mfa import EnforcedByPartner, NoSetup, SetupExpired, UserMFA
-from handlers.callers import Caller, TooManyTries, decided_again, mfa_of, needed_of, record_refusal, secrets_ended
+from handlers.callers import (
+    Caller,
+    TooManyTries,
+    decided_again,
+    mfa_of,
+    needed_of,
+    policy_of,
+    record_refusal,
+    secrets_ended,
+)
 from handlers.devices import device_cookie
 from handlers.limits import SETUPS
 from handlers.ports import AccountEntry, Change, Session, SessionStands, Sockets
@@ -28,8 +38,9 @@ class Status:
 
     mfa: UserMFA
     needed: Requirement
+    policy: PartnerPolicy
+    """What the partner demands of everybody."""
     partner_id: str
-    position: int
 
     @property
     def can_switch_off(self) -> bool:
@@ -40,8 +51,9 @@ class Status:
 def status(caller: Caller, s: Sockets) -> Status:
     """Return how it stands with the own MFA, from the facts themselves."""
     account = caller.person()
-    position = s.store.last_position()
-    return Status(mfa_of(account.account_id, s)[0], needed_of(account, s)[0], account.partner_id, position)
+    policy = policy_of(account.partner_id, s)[0]
+    needed = requirement(policy, population_of(account.organization_id))
+    return Status(mfa_of(account.account_id, s)[0], needed, policy, account.partner_id)
 
 
 def enable(caller: Caller, s: Sockets) -> int:

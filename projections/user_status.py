@@ -224,10 +224,15 @@ def overdue(connection: Connection[Any], partner_id: str, *, partner_users: bool
     return connection.execute(query, (partner_id, partner_users, limit)).fetchall()
 
 
-def organizations(connection: Connection[Any], partner_id: str, limit: int) -> list[tuple[str, str]]:
-    """Return id and name of a partner's organizations, by name."""
-    query = """
-        SELECT organization_id, name FROM organization_access WHERE partner_id = %s
-        ORDER BY lower(name) COLLATE "C", organization_id LIMIT %s"""
-    found = connection.execute(query, (partner_id, limit)).fetchall()
-    return [(row["organization_id"], row["name"]) for row in found]
+_ORGANIZATIONS = """
+    WITH few AS MATERIALIZED (SELECT organization_id, name FROM organization_access WHERE partner_id = %s LIMIT %s)
+    SELECT CASE WHEN (SELECT count(*) FROM few) <= %s THEN (SELECT
+        coalesce(array_agg(ARRAY[organization_id, name] ORDER BY lower(name) COLLATE "C", organization_id), '{}') FROM few)
+        END AS found"""
+
+
+def organizations(connection: Connection[Any], partner_id: str, most: int) -> list[list[str]] | None:
+    """Return id and name of a partner's organizations, by name; None when there are more than so many."""
+    row: Any = connection.execute(_ORGANIZATIONS, (partner_id, most + 1, most)).fetchone()
+    found: list[list[str]] | None = row["found"]
+    return found

@@ -87,11 +87,14 @@ def position(connection_one: One, *views: str) -> int:
 
 
 def wait_for(connection_one: One, views: Sequence[str], at: int, seconds: float) -> bool:
-    """Wait, without a lock, until all of these views have come to a position; False when the time is over."""
+    """Wait until all of these views have come to a position; False when the time is over."""
+    return come_to(connection_one, views, at, seconds) >= at
+
+
+def come_to(connection_one: One, views: Sequence[str], at: int, seconds: float) -> int:
+    """Wait, without a lock, for these views to come to a position until the time is over; return how far they have come."""
     deadline, pause = time.monotonic() + seconds, 0.002
-    while position(connection_one, *views) < at:
-        if time.monotonic() >= deadline:
-            return False
+    while (come := position(connection_one, *views)) < at and time.monotonic() < deadline:
         time.sleep(pause)
         pause = min(pause * 1.5, 0.05)
-    return True
+    return come

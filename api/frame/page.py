@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 
 from fastapi import Request, Response
@@ -15,7 +14,7 @@ from api.doors import SAFE_METHODS, Asked, csrf_token
 from api.frame.files import HERE, STATIC
 from api.frame.forms import LABELS, Wrong, asks_for_password, proof_for, when, wrong_of
 from api.frame.notices import SAID, Notice
-from api.refusals import NotYet, ViewBehind
+from api.refusals import NotYet
 from domain.facts import Factor
 from domain.guessing import ChallengeEnded
 from domain.kernel import Refused
@@ -56,6 +55,7 @@ def page(asked: Asked, template: str, *, wrong: Wrong | None = None, status: int
     signed_in = session is not None and session.state == State.SIGNED_IN
     me = member(account) if account and signed_in else None
     proof = proof_for(asked) if signed_in else "password"
+    ask_password = proof if signed_in and asks_for_password(asked) else ""
     text = _templates.get_template(template).render(
         **context,
         static=STATIC,
@@ -68,14 +68,18 @@ def page(asked: Asked, template: str, *, wrong: Wrong | None = None, status: int
         mails=asked.watchword.settings.mail_pages,
         csrf=csrf_token(session.handle, asked.s) if session else "",
         proof=proof,
-        ask_password=proof if signed_in and asks_for_password(asked) else "",
-        ask_code=signed_in and account is not None and mfa_of(account.account_id, asked.s)[0].factor is Factor.ACTIVE,
+        ask_password=ask_password,
+        ask_code=bool(ask_password) and account is not None and _has_codes(account.account_id, asked),
         support=asked.watchword.settings.support_url,
     )
     answer = HTMLResponse(text, wrong.status if wrong else status, headers=wrong.headers if wrong else None)
     if notice is not None:
         set_cookie(asked.response, asked.watchword, "watchword-said", "", max_age=0)
     return _with_cookies(asked, answer)
+
+
+def _has_codes(account_id: str, asked: Asked) -> bool:
+    return mfa_of(account_id, asked.s)[0].factor is Factor.ACTIVE
 
 
 def go(asked: Asked, path: str, said: str | None = None, position: int = 0) -> Response:
@@ -98,15 +102,16 @@ def _notice(asked: Asked) -> tuple[Notice | None, int]:
     return SAID.get(name), int(position) if position.isdecimal() and len(position) < 19 else 0  # noqa: PLR2004 bigint
 
 
-def catch_up(asked: Asked, *views: str) -> None:
+def catch_up(asked: Asked, *views: str) -> tuple[int, int]:
     """Let the views come to the newest fact, and longer to the command that led to this page.
 
-    If they cannot, the page says how far they are.
+    If they cannot, the page says how far they are. Returns how far they have come, and how old that is in ms.
     """
     last, own = asked.s.store.last_position(), _notice(asked)[1]
     led_here = 0 < own <= last  # a made-up position waits for nothing
-    with suppress(ViewBehind):
-        asked.wait(own if led_here else last, *views, seconds=None if led_here else SOON)
+    if led_here:
+        return asked.follow(own, last, *views)
+    return asked.follow(last, last, *views, seconds=SOON)
 
 
 def sign_out_here(asked: Asked) -> None:

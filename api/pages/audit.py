@@ -32,8 +32,7 @@ def show(asked: Annotated[Asked, Depends(Admit(SIGNED_IN))]) -> Response:
     for name, text in given.items():
         if len(text) > 120 or not text.isprintable():  # noqa: PLR2004 as in the JSON door
             raise bad("query", name, "give at most 120 printable characters")
-    catch_up(asked, *VIEWS)
-    position, lag = asked.wait(None, *VIEWS)
+    position, lag = catch_up(asked, *VIEWS)
     found = entries(
         asked.watchword,
         audit_trail.Filter(

@@ -45,8 +45,7 @@ def dashboard(asked: Annotated[Asked, Depends(Admit(SIGNED_IN))]) -> Response:
     if not may(me, Action.SEE_USERS):
         return page(asked, "home/end_user.html", **context)
     policy.allowed(account.partner_id, Action.SEE_USERS, asked.caller, asked.s)
-    catch_up(asked, *VIEWS, status_history.NAME)
-    position, lag = asked.wait(None, *VIEWS, status_history.NAME)
+    position, lag = catch_up(asked, *VIEWS, status_history.NAME)
     today = asked.caller.at.date()
     with asked.watchword.views.connection() as connection:
         days = status_history.adoption_of(connection, account.partner_id, today)

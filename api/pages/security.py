@@ -10,9 +10,10 @@ from api.frame.forms import Wrong, command, stepped_up
 from api.frame.page import go, page, tried
 from api.routes import Door
 from domain.facts import Factor, Population
+from domain.partner_policy import PartnerPolicy
 from domain.permissions import Action, may
 from handlers import mfa, policy, reset
-from handlers.callers import member, policy_of
+from handlers.callers import member
 
 router = APIRouter(route_class=Door, include_in_schema=False)
 PATH = "/security-settings"
@@ -33,19 +34,18 @@ def _show(asked: Asked, wrong: Wrong | None = None, ask: str = "") -> Response:
         "required": status.needed.required,
         "owed": status.mfa.owed_to_administrator(),
         "can_switch_off": status.can_switch_off,
-        "policy": _policy(asked),
+        "policy": _policy(asked, status.policy),
         "has_providers": bool(asked.s.identities.providers(asked.caller.person().partner_id)),
     }
     return page(asked, "security/settings.html", wrong=wrong, **context)
 
 
-def _policy(asked: Asked) -> dict[str, Any] | None:
+def _policy(asked: Asked, found: PartnerPolicy) -> dict[str, Any] | None:
     """Return the policy section for those who may see it."""
     account = asked.caller.person()
     if not may(member(account), Action.SEE_POLICY):
         return None
     policy.allowed(account.partner_id, Action.SEE_POLICY, asked.caller, asked.s)
-    found = policy_of(account.partner_id, asked.s)[0]
     return {
         "partner": account.partner_name,
         "partner_users": Population.PARTNER_USERS in found.enforced,

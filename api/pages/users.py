@@ -1,6 +1,7 @@
 """User Management: who has MFA, who has not, and the reset of another's."""
 
 import re
+from functools import partial
 from typing import Annotated, Any, cast, get_args
 from urllib.parse import urlencode
 
@@ -10,7 +11,7 @@ from fastapi.responses import Response
 from api.doors import SIGNED_IN, Admit, Asked
 from api.frame.forms import Wrong, command, stepped_up
 from api.frame.page import catch_up, go, page, tried
-from api.listing import VIEWS, Sort, Wanted, listed
+from api.listing import Sort, Wanted, listed
 from api.past import bad, moment_of
 from api.routes import Door
 from domain.facts import PartnerType, Role
@@ -72,12 +73,10 @@ def _show(asked: Asked, wrong: Wrong | None = None, asks_about: str = "") -> Res
     partner_id = account.partner_id
     policy.allowed(partner_id, Action.SEE_USERS, asked.caller, asked.s)
     wanted = _wanted(asked, partner_id)
-    catch_up(asked, *VIEWS, "mail_state", status_history.NAME)
-    found = listed(wanted, None, asked)
+    found = listed(wanted, partial(catch_up, asked), asked)
     with asked.watchword.views.connection() as connection:
-        organizations = user_status.organizations(connection, partner_id, ORGANIZATIONS_IN_A_MENU + 1)
-        at = wanted.moment.position if wanted.moment else found.position
-        demands = status_history.policy_at(connection, partner_id, at)
+        organizations = user_status.organizations(connection, partner_id, ORGANIZATIONS_IN_A_MENU)
+        demands = wanted.moment and status_history.policy_at(connection, partner_id, wanted.moment.position)
     me = member(account)
     given = asked.request.query_params
     about = asks_about or (given.get("account", "") if given.get("ask") == "reset" else "")
@@ -91,7 +90,7 @@ def _show(asked: Asked, wrong: Wrong | None = None, asks_about: str = "") -> Res
         partner=account.partner_name,
         wanted=wanted,
         roles=list(Role),
-        organizations=organizations if len(organizations) <= ORGANIZATIONS_IN_A_MENU else None,
+        organizations=organizations,
         target=_target(asked, me, about) if about and may(me, Action.RESET_USER) else None,
         here=_kept(asked),
         today=_kept(asked, cursor="", as_of=""),

@@ -28,6 +28,7 @@ router = json_doors("my MFA")
 
 
 def _mfa_answer(asked: Asked, position: int | None = None) -> MfaAnswer:
+    last = asked.s.store.last_position()
     status = mfa.status(asked.caller, asked.s)
     return MfaAnswer(
         mfa_status="Active" if status.mfa.factor is Factor.ACTIVE else "Inactive",
@@ -37,7 +38,7 @@ def _mfa_answer(asked: Asked, position: int | None = None) -> MfaAnswer:
         policy_version=status.needed.policy_version,
         can_switch_off=status.can_switch_off,
         required_by=status.partner_id if status.needed.required else None,
-        position=asked.at(max(position or 0, status.position)),
+        position=asked.at(max(position or 0, last)),
     )
 
 

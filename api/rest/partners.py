@@ -1,6 +1,7 @@
 """A partner's policy and its people: ``/partners``."""
 
 import re
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Header, Query
@@ -105,7 +106,7 @@ def read_users(
     policy.allowed(partner_id, Action.SEE_USERS, asked.caller, asked.s)
     moment = moment_of(as_of, asked)
     wanted = Wanted(partner_id, mfa_status, organization, role, q, sort, cursor, limit, moment)
-    found = listed(wanted, min_position, asked)
+    found = listed(wanted, partial(asked.wait, min_position), asked)
     return UsersAnswer(
         as_of=moment.position if moment else None,
         items=[_user(row) for row in found.rows],

@@ -118,6 +118,14 @@ def test_a_wrong_query_names_its_parameter(portal: Portal, query: dict[str, Any]
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
 
 
+def test_every_wrong_parameter_is_named_and_only_to_who_is_let_in(portal: Portal) -> None:
+    path, wrong = f"/partners/{'x' * 101}/users", {"limit": 0, "sort": "rank", "q": "\x00", "role": "owner"}
+    answer = signed_in(portal, "dist-owner").get(path, **wrong)
+    assert answer.status_code == 422
+    assert [each["field"] for each in answer.json()["errors"]] == ["partner_id", "q", "sort", "limit"]
+    assert reason(portal.browser().get(path, **wrong)) == (401, "session_ended")
+
+
 def test_pages_of_users_join_without_gap_or_repetition(portal: Portal) -> None:
     owner = signed_in(portal, "dist-owner")
     whole = [row["account_id"] for row in owner.get("/partners/dist/users", limit=200).json()["items"]]

@@ -1,6 +1,7 @@
 """Something outside is away: what goes on, what waits, and that nothing is let in."""
 
 import re
+import threading
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from api import bootstrap, doors
 from api.cli.importing import take_file
 from api.embedded.postgres import EmbeddedPostgres
+from api.frame import page as pages
 from tests.directory import PASSWORD, address, write_directory
 from tests.flows.steps import Mailbox, enrolled, give_code, reason, signed_in
 from tests.servers import Database
@@ -85,3 +87,29 @@ def test_while_the_views_stand_still_a_page_comes_and_says_how_old_it_is(
         assert "The MFA was reset" in page.text
         assert re.search(r"of the log, 9\d\.\d s behind", page.text)
         owner.http.close()
+
+
+def test_a_page_waits_longer_for_what_its_reader_has_just_done(
+    watchword: bootstrap.Watchword, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "SOON", 0.01)
+    clock = watchword.sockets.clock
+    assert isinstance(clock, SetClock)
+    with serving(watchword):
+        portal = Portal(watchword, clock, watchword.settings.public_url)
+        owner = signed_in(portal, "dist-owner")
+        sent = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}
+        url = f"{portal.address}/user-management/dist-support/reset"
+        owner.http.post(url, data={"csrf_token": owner.csrf, "reason": ""}, headers=sent)
+        late = threading.Timer(0.5, project, [watchword])
+        late.start()
+        assert "set-up pending" in owner.http.get(f"{portal.address}/user-management").text
+        late.join()
+        owner.http.close()
+
+
+def project(watchword: bootstrap.Watchword) -> None:
+    projector = bootstrap.projector(watchword)
+    while projector.step():
+        pass
+    projector.close()

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends
 from api.cli.importing import take_file
 from api.doors import SIGNED_IN, Admit, Asked
 from api.frame.files import STATIC
+from api.pages import users
 from api.routes import Door
 from api.settings import BadSetting, Settings, read
 from api.web import create_app
@@ -165,6 +166,15 @@ def test_wildcards_forged_cursors_and_doubled_fields_find_nothing_more(portal: P
     assert look(portal, owner, "/audit?cursor=" + "9" * 119).status_code == 200
     doubled = look(portal, owner, "/user-management?ask=reset&account=dist-support&account=dist2-support")
     assert doubled.status_code == 404
+
+
+def test_more_organizations_than_a_menu_holds_make_it_a_field(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = signed_in(portal, "dist-owner")
+    assert '<option value="dist-org">' in look(portal, owner, "/user-management").text
+    monkeypatch.setattr(users, "ORGANIZATIONS_IN_A_MENU", 0)
+    page = look(portal, owner, "/user-management?organization=dist-org").text
+    assert '<input id="organization" name="organization" value="dist-org"' in page
+    assert "<option value=" not in page.partition('for="organization"')[2]
 
 
 def test_names_and_reasons_are_text_on_every_page(portal: Portal, tmp_path: Path) -> None:
