@@ -97,7 +97,7 @@ def _is_model(annotation: object) -> bool:
 
 
 def _command(field: ModelField, body: bytes) -> BaseModel:
-    """Return the command of a body. Of half a character, which is no JSON to pydantic, its field is named too."""
+    """Return the command of a body. Half a character is no JSON to pydantic alone: of it, too, the field is named."""
     model: Any = field.field_info.annotation
     try:
         return model.model_validate_json(body)  # type: ignore[no-any-return]
@@ -105,7 +105,9 @@ def _command(field: ModelField, body: bytes) -> BaseModel:
         found: list[Any] = list(error.errors(include_input=False))
     if found[0]["type"] == "json_invalid":
         with suppress(ValueError, RecursionError):
-            _, found = field.validate(json.loads(body), {}, loc=())
+            command, found = field.validate(json.loads(body), {}, loc=())
+            if not found:
+                return command  # type: ignore[no-any-return]
     raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in found])
 
 
