@@ -2,21 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import psycopg
-from nats.aio.client import Client
 from psycopg.conninfo import make_conninfo
 
 from api.settings import BadSetting, Settings
-from handlers.adapters import broker
-from handlers.adapters.broker import NOTIFIER, STREAM, NatsBroker, envelope_of
 from handlers.adapters.keyring import DerivedKeys, Keyring
+from handlers.adapters.late_oidc import LateProviders
 from handlers.adapters.machine import SystemChance, SystemClock
-from handlers.adapters.mailer import SmtpMailer
+from handlers.adapters.messages import NOTIFIER, STREAM, envelope_of
 from handlers.adapters.notes import NoteFile, NoteKey
-from handlers.adapters.oidc import OpenIdProviders
 from handlers.adapters.passwords import Argon2Passwords
 from handlers.adapters.postgres import migrate as migrations
 from handlers.adapters.postgres.database import Database
@@ -33,7 +30,13 @@ from handlers.adapters.vault import SealedVault
 from handlers.ledger import Ledger
 from handlers.ports import Clock, Rules, Sockets
 from handlers.relay import RETENTION
-from projections.runner import Projector
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+    from handlers.adapters.broker import NatsBroker
+    from handlers.adapters.mailer import SmtpMailer
+    from projections.runner import Projector
 
 MUST_BE_ON = ("fsync", "full_page_writes", "synchronous_commit")
 """PostgreSQL settings without which an acknowledged fact could be lost."""
@@ -99,7 +102,7 @@ def build(settings: Settings, *, clock: Clock | None = None, pool_size: int = 8)
         links=PostgresLinks(database),
         sign_in_log=PostgresSignInLog(database),
         identities=PostgresIdentities(database),
-        providers=OpenIdProviders(private_networks=settings.sso_private_networks),
+        providers=LateProviders(private_networks=settings.sso_private_networks),
         clock=clock or SystemClock(),
         chance=SystemChance(),
         rules=rules,
@@ -123,8 +126,10 @@ def lease(settings: Settings, name: str) -> Lease:
     return Lease(settings.need("database_url"), f"watchword {name}")
 
 
-def mailer(settings: Settings) -> SmtpMailer:
+def mailer(settings: Settings) -> "SmtpMailer":
     """Return the way to the mail server."""
+    from handlers.adapters.mailer import SmtpMailer  # noqa: PLC0415 the worker alone sends mail
+
     return SmtpMailer(settings.need("smtp_url"), sender=settings.mail_from)
 
 
@@ -135,8 +140,10 @@ def ledger(watchword: Watchword) -> Ledger:
     return Ledger(PostgresTree(watchword.database), NoteFile(key, settings.ledger_dir))
 
 
-def projector(watchword: Watchword) -> Projector:
+def projector(watchword: Watchword) -> "Projector":
     """Return the follower that keeps the views; its session's end frees the shards that it folds."""
+    from projections.runner import Projector  # noqa: PLC0415 the projector alone folds
+
     return Projector(make_conninfo(watchword.settings.need("database_url"), options=NOTICED_SOON), watchword.store.read)
 
 
@@ -166,8 +173,10 @@ def pending_migrations(connection: psycopg.Connection[Any]) -> list[str]:
     return migrations.pending(connection)
 
 
-async def stream(settings: Settings) -> tuple[Client, NatsBroker]:
+async def stream(settings: Settings) -> "tuple[Client, NatsBroker]":
     """Connect to the message stream, and make the stream and the notifier's consumer if they are not there."""
+    from handlers.adapters import broker  # noqa: PLC0415 the relay and the worker alone are connected to the stream
+
     client = await broker.connect(settings.need("nats_url"))
     try:
         await broker.declare(
@@ -176,7 +185,7 @@ async def stream(settings: Settings) -> tuple[Client, NatsBroker]:
     except BaseException:
         await client.close()
         raise
-    return client, NatsBroker(client, source=settings.public_url)
+    return client, broker.NatsBroker(client, source=settings.public_url)
 
 
 __all__ = [

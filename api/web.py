@@ -4,7 +4,6 @@ import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-import nats.errors
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
 from fastapi.routing import iter_route_contexts
@@ -94,7 +93,7 @@ def _health() -> APIRouter:
         """Say whether database, migrations, broker, views and clock are fit, or what is not."""
         try:
             wrong = await unfit(request.app.state.watchword)
-        except (OSError, nats.errors.Error) as error:
+        except OSError as error:
             wrong = {"readiness": type(error).__name__}
         return JSONResponse({"ready": not wrong, "unfit": wrong}, 503 if wrong else 200)
 

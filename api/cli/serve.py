@@ -13,15 +13,16 @@ import uvicorn
 from api.bootstrap import NOTICED_SOON, Watchword, build, lease, ledger, projector, stream
 from api.children import watch_parent
 from api.settings import Settings, read
-from api.supervisor import run as run_all
 from handlers.ports import LedgerBroken, Unavailable
 from handlers.relay import Relay
+
+NAMES = ("run", "web", "relay", "projector", "worker")
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (run, web, relay, project, worker):
-        app.command("projector" if command is project else None)(command)
+    for name, command in zip(NAMES, (run, web, relay, project, worker), strict=True):
+        app.command(name)(command)
 
 
 def _child() -> Settings:
@@ -34,6 +35,8 @@ def _child() -> Settings:
 
 def run() -> None:
     """Run everything on this machine, as `make run` does."""
+    from api.supervisor import run as run_all  # noqa: PLC0415 the servers on this machine are needed here alone
+
     sys.exit(run_all(read(ask_running=False)))
 
 

@@ -8,8 +8,12 @@ from api.problems import Problem
 from api.routes import Door
 
 PREFIX = "/api/v1"
+_PROBLEM = {
+    "application/problem+json": {},
+    "application/json": {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}},
+}
 FAILURES: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": description, "content": {"application/problem+json": {}}}
+    status: {"description": description, "content": _PROBLEM}
     for status, description in {
         401: "Not signed in, or what was proved is not right.",
         403: "Refused by a rule that `reason` names.",
@@ -23,6 +27,7 @@ FAILURES: dict[int | str, dict[str, Any]] = {
     }.items()
 }
 """The error answers that every route may give."""
+FAILURES[401]["model"] = Problem  # one answer defines what the others name: more of them would slow every start
 
 
 def json_doors(tag: str) -> APIRouter:

@@ -1,11 +1,7 @@
-"""The way to the message stream: NATS JetStream, CloudEvents 1.0 in binary mode, each message chained to the one before."""
+"""The way to the message stream: NATS JetStream, each message chained to the one before."""
 
 import asyncio
-import re
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any
-from urllib.parse import quote, unquote
+from collections.abc import Sequence
 
 import nats
 import nats.errors
@@ -14,13 +10,11 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamConfig
 from nats.js.errors import NotFoundError
 
-from domain.kernel import FACTS, Envelope
+from domain.kernel import Envelope
 from domain.notices import TOPICS
+from handlers.adapters.messages import ID, NOTIFIER, STREAM, message_of
 from handlers.ports import Unavailable
 
-STREAM = "WATCHWORD"
-NOTIFIER = "notifier"
-_ID = "watchword:"
 _DUPLICATES_SECONDS = 2 * 60 * 60
 """How long the stream itself recognises a message that comes twice."""
 _ACK_WAIT_SECONDS = 20
@@ -28,9 +22,6 @@ _ACK_WAIT_SECONDS = 20
 _PUBLISH_TIMEOUT_SECONDS = 5
 _BREATH = 64
 """Messages after which the connection may write, so that the stream works while the next ones are made."""
-_SAFE = ":/.@+-_|*"
-_PLAIN = re.compile(r"[A-Za-z0-9:/.@+\-_|*~]*")
-"""What stays as it is in a header of a CloudEvent; everything else is percent-encoded."""
 
 
 async def connect(url: str) -> Client:
@@ -96,7 +87,7 @@ class NatsBroker:
             raise
         except (nats.errors.Error, TimeoutError) as error:
             raise Unavailable("the message stream does not say where it ends") from error
-        return int((last.headers or {})["Nats-Msg-Id"].removeprefix(_ID))
+        return int((last.headers or {})["Nats-Msg-Id"].removeprefix(ID))
 
     async def publish(self, envelopes: Sequence[Envelope], *, after: int | None) -> None:
         """Publish in order, all in flight at once, and return when the stream holds the last one, and so every one.
@@ -121,46 +112,4 @@ class NatsBroker:
 
 
 def _following(position: int) -> dict[str, str]:
-    return {"Nats-Expected-Last-Msg-Id": f"{_ID}{position}"}
-
-
-def message_of(envelope: Envelope, source: str) -> tuple[str, bytes, dict[str, str]]:
-    """Return subject, body and headers of the message that tells of a fact."""
-    message_id = f"{_ID}{envelope.position}"
-    written = {
-        "ce-subject": envelope.stream,
-        "ce-time": envelope.at.isoformat(),
-        "ce-tenant": envelope.tenant,
-        "ce-actor": envelope.actor,
-        "ce-correlationid": envelope.correlation_id,
-    }
-    if not _PLAIN.fullmatch("".join(written.values())):
-        written = {name: quote(value, safe=_SAFE) for name, value in written.items()}
-    headers = {
-        "ce-id": message_id,
-        "ce-source": quote(source, safe=_SAFE),
-        "ce-specversion": "1.0",
-        "ce-type": f"watchword.{envelope.fact.versioned_topic()}",
-        "ce-sequence": str(envelope.position),
-        "ce-version": str(envelope.version),
-        **{name: value for name, value in written.items() if value},
-        "content-type": "application/json",
-        "Nats-Msg-Id": message_id,
-    }
-    return f"watchword.{envelope.fact.TOPIC}", envelope.fact.model_dump_json().encode(), headers
-
-
-def envelope_of(headers: Mapping[str, Any], body: bytes) -> Envelope:
-    """Return the envelope of a message. Raises KeyError or ValueError for one that is not ours."""
-    given = {name.removeprefix("ce-"): unquote(str(value)) for name, value in headers.items() if name.startswith("ce-")}
-    return Envelope(
-        fact=FACTS[given["type"].removeprefix("watchword.")].model_validate_json(body),
-        stream=given["subject"],
-        version=int(given["version"]),
-        at=datetime.fromisoformat(given["time"]),
-        actor=given["actor"],
-        tenant=given.get("tenant", ""),
-        command_id="",
-        correlation_id=given.get("correlationid", ""),
-        position=int(given["sequence"]),
-    )
+    return {"Nats-Expected-Last-Msg-Id": f"{ID}{position}"}

@@ -1,5 +1,6 @@
 """The way to the mail server: SMTP, with encryption wherever the address asks for it."""
 
+import asyncio
 import binascii
 import re
 import ssl
@@ -17,6 +18,7 @@ import aiosmtplib
 from handlers.ports import Mail, MailDelayed, MailRefused
 
 _TIMEOUT_SECONDS = 20
+"""For each word of the server."""
 _KEPT_SECONDS = 20.0
 """How long a connection may be idle and still be used: mail servers end idle ones after a minute or more."""
 _CLOSING = 421
@@ -24,6 +26,8 @@ _CLOSING = 421
 _DONE = 250
 _FORWARDED = 251
 _PRINTABLE = re.compile(r"[ -~]+")
+_PLAIN = re.compile(r"[\w+-]+(\.[\w+-]+)*@[\w-]+(\.[\w-]+)*", re.ASCII)
+"""Addresses that are what they look like; the library takes the others apart, which is half of the work of a mail."""
 
 
 class SmtpMailer:
@@ -59,7 +63,7 @@ class SmtpMailer:
         """
         try:
             message = as_bytes(mail, self._sender)
-        except (MessageError, ValueError) as error:  # an address that no mail can carry, such as a..b@example.org
+        except (MessageError, ValueError, IndexError) as error:  # no mail can carry it: a..b@example.org
             raise MailRefused(type(error).__name__) from None
         kept = self._is_usable()
         try:
@@ -101,9 +105,13 @@ class SmtpMailer:
         whole = False
         try:
             smtp = await self._connection()
-            await _ask(smtp, aiosmtplib.SMTPSenderRefused, "MAIL", f"FROM:<{self._envelope_sender}>")
-            await _ask(smtp, aiosmtplib.SMTPRecipientRefused, "RCPT", f"TO:<{to}>")
-            await smtp.data(message)
+            async with asyncio.timeout(None) as limit:
+                _again(limit)
+                await _ask(smtp, aiosmtplib.SMTPSenderRefused, "MAIL", f"FROM:<{self._envelope_sender}>")
+                _again(limit)
+                await _ask(smtp, aiosmtplib.SMTPRecipientRefused, "RCPT", f"TO:<{to}>")
+                _again(limit)
+                await smtp.data(message, timeout=None)
             whole = True
         except aiosmtplib.SMTPResponseException as error:
             whole = error.code != _CLOSING and await self._is_reset()
@@ -117,11 +125,16 @@ class SmtpMailer:
                 self._smtp = None
 
 
+def _again(limit: asyncio.Timeout) -> None:
+    """Wait anew for so long. The library's own limits cost a task's wait and a future for each word."""
+    limit.reschedule(asyncio.get_running_loop().time() + _TIMEOUT_SECONDS)
+
+
 async def _ask(
     smtp: aiosmtplib.SMTP, refused: type[aiosmtplib.SMTPSenderRefused | aiosmtplib.SMTPRecipientRefused], *words: str
 ) -> None:
     """Begin a mail. The library's own way takes an address apart four times a mail, which was most of the work."""
-    answer = await smtp.execute_command(*(word.encode("ascii") for word in words))
+    answer = await smtp.execute_command(*(word.encode("ascii") for word in words), timeout=None)
     if answer.code not in {_DONE, _FORWARDED}:
         raise refused(answer.code, answer.message, words[-1])
 
@@ -141,7 +154,7 @@ def as_bytes(mail: Mail, sender: str) -> bytes:
     """
     boundary = f"part-{mail.message_id[1:37]}"
     headers = {
-        "To": Address(addr_spec=mail.to).addr_spec,
+        "To": mail.to if _PLAIN.fullmatch(mail.to) else Address(addr_spec=mail.to).addr_spec,
         "Subject": mail.subject,
         "Message-ID": mail.message_id,
         "Date": format_datetime(mail.date),

@@ -25,8 +25,8 @@ from api.sending import Sending
 from domain.facts import Enabled, ResetRequested
 from domain.kernel import Envelope
 from handlers import mailing, notices
-from handlers.adapters.broker import message_of
 from handlers.adapters.mailer import as_bytes
+from handlers.adapters.messages import message_of
 from handlers.relay import Relay
 from tests.bench.figures import Figure
 from tests.bench.ground import Sink, append, ground, p99, program, sink, sink_process

@@ -9,6 +9,7 @@ from statistics import median
 
 import pytest
 from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
 
 from handlers.adapters.passwords import LANES, MEMORY_KIB, PASSES, WAITING, Argon2Passwords
 from handlers.ports import Unavailable
@@ -68,6 +69,9 @@ def test_nobody_can_sign_in_with_what_stands_in_for_a_missing_hash() -> None:
     passwords = Argon2Passwords(cores=1)
     assert not passwords.matches("", None)
     assert not passwords.matches(passwords._nobodys, None)
+    with pytest.raises(VerifyMismatchError):  # a malformed one would be refused without any work, which could be seen
+        passwords._hasher.verify(passwords._nobodys, PASSWORD)
+    assert not passwords._hasher.check_needs_rehash(passwords._nobodys), "it costs what a new one costs"
 
 
 def test_more_than_may_wait_are_turned_away_and_the_others_are_served() -> None:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from api import bootstrap
 from api.certificate import canonical, verify_certificate
-from api.cli.main import app
+from api.cli.main import console as commands
 from api.settings import Settings
 from domain.kernel import Envelope
 from handlers import directory
@@ -41,7 +41,7 @@ def console(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> Callable[..., An
     monkeypatch.setattr("api.cli.coverage.plugged", lambda: nullcontext(portal.watchword))
 
     def command(*words: str) -> Any:
-        result = CliRunner().invoke(app, words)
+        result = CliRunner().invoke(commands(words[0]), words)
         assert result.exit_code == 0, result.output
         return json.loads(result.stdout) if "--json" in words else result.stdout
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from api.bootstrap import ledger
 from api.rest import events
 from domain.merkle import leaf_hash
-from handlers.adapters.broker import envelope_of, message_of
+from handlers.adapters.messages import envelope_of, message_of
 from tests.flows.steps import enforce, enrolled, reason, signed_in
 from tests.portal import Browser
 from tests.services import Portal

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from domain.kernel import FACTS, Envelope
-from handlers.adapters.broker import message_of
+from handlers.adapters.messages import message_of
 from tests.history.test_goldens import GOLDENS
 from tests.history.write_asyncapi import FILE, HEADERS, SOMETIMES, text
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from domain.kernel import FACTS, Fact
-from handlers.adapters.broker import STREAM
+from handlers.adapters.messages import STREAM
 from tests.history.write_schemas import FOLDER, schema_of
 
 FILE = FOLDER.parent / "asyncapi.json"
