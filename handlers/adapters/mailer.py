@@ -1,6 +1,5 @@
 """The way to the mail server: SMTP, with encryption wherever the address asks for it."""
 
-import asyncio
 import binascii
 import re
 import ssl
@@ -105,13 +104,9 @@ class SmtpMailer:
         whole = False
         try:
             smtp = await self._connection()
-            async with asyncio.timeout(None) as limit:
-                _again(limit)
-                await _ask(smtp, aiosmtplib.SMTPSenderRefused, "MAIL", f"FROM:<{self._envelope_sender}>")
-                _again(limit)
-                await _ask(smtp, aiosmtplib.SMTPRecipientRefused, "RCPT", f"TO:<{to}>")
-                _again(limit)
-                await smtp.data(message, timeout=None)
+            await _ask(smtp, aiosmtplib.SMTPSenderRefused, "MAIL", f"FROM:<{self._envelope_sender}>")
+            await _ask(smtp, aiosmtplib.SMTPRecipientRefused, "RCPT", f"TO:<{to}>")
+            await smtp.data(message)
             whole = True
         except aiosmtplib.SMTPResponseException as error:
             whole = error.code != _CLOSING and await self._is_reset()
@@ -125,16 +120,11 @@ class SmtpMailer:
                 self._smtp = None
 
 
-def _again(limit: asyncio.Timeout) -> None:
-    """Wait anew for so long. The library's own limits cost a task's wait and a future for each word."""
-    limit.reschedule(asyncio.get_running_loop().time() + _TIMEOUT_SECONDS)
-
-
 async def _ask(
     smtp: aiosmtplib.SMTP, refused: type[aiosmtplib.SMTPSenderRefused | aiosmtplib.SMTPRecipientRefused], *words: str
 ) -> None:
     """Begin a mail. The library's own way takes an address apart four times a mail, which was most of the work."""
-    answer = await smtp.execute_command(*(word.encode("ascii") for word in words), timeout=None)
+    answer = await smtp.execute_command(*(word.encode("ascii") for word in words))
     if answer.code not in {_DONE, _FORWARDED}:
         raise refused(answer.code, answer.message, words[-1])
 
