@@ -33,6 +33,10 @@ _BUSY = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
     AND state IN ('active', 'idle in transaction') AND query NOT LIKE 'SELECT 1%' ORDER BY random() LIMIT 1"""
 
+_EVERY_OTHER = """
+    SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+
 
 @dataclass
 class Writer:
@@ -106,7 +110,7 @@ def test_a_connection_that_ended_while_nobody_used_it_is_not_lent(
     """It answered a moment ago, so that nobody would ask whether it still does."""
     assert not postgres.history(ONE)
     with psycopg.connect(database.owner_url, autocommit=True) as owner:
-        owner.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename <> current_user")
+        owner.execute(_EVERY_OTHER)
     assert not postgres.history(ONE)
 
 
