@@ -99,13 +99,13 @@ class SealedVault:
             raise Unreadable(f"version {version} of the key-encryption key is not in the key file")
         for kind, query, update in _WRAPPED:
             while True:
-                with self._database.transaction() as cursor:
-                    rows = cursor.execute(query, (version, batch)).fetchall()
+                with self._database.transaction() as connection:
+                    rows = connection.execute(query, (version, batch)).fetchall()
                     for row in rows:
                         tenant, owner = row["partner_id"], row["owner"]
                         key = self._unwrap(tenant, owner, bytes(row["wrapped"]), row["kek_version"], kind)
                         wrapped = _seal(kek, key, _aad(tenant, owner, kind, "-", version))
-                        cursor.execute(update, (wrapped, version, owner))
+                        connection.execute(update, (wrapped, version, owner))
                 if not rows:
                     break
                 yield len(rows)

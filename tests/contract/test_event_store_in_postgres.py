@@ -5,14 +5,16 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 import psycopg
 import pytest
 
+from domain.facts import Initiator, ResetConfirmed
 from handlers.adapters.postgres.event_store import PostgresEventStore
 from handlers.adapters.postgres.reading import UPCASTS
-from handlers.ports import MessageProcessed, Unavailable
+from handlers.ports import Change, MessageProcessed, SecretKept, StillAllowed, Unavailable
 from tests.contract.plugs import (
     NOON,
     NOTHING,
@@ -131,6 +133,29 @@ def test_a_log_that_does_not_answer_is_unavailable_and_answers_again(
                 waiting.result()
     assert postgres.load(ONE, collect, NOTHING) == ((), 0)
     assert postgres.append(change(ONE, 0, 1), origin=command) == postgres.last_position()
+
+
+def test_statements_that_are_sent_at_once_share_no_cursor(
+    postgres: PostgresEventStore, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a row that asks hears, now and then, the answer to a statement before its own."""
+    with psycopg.connect(database.owner_url) as owner:
+        owner.execute("INSERT INTO partner_access VALUES ('dist', 'Dist', 'distributor')")
+        owner.execute("INSERT INTO account_access VALUES ('acc-1', 'dist', NULL, 'support')")
+    used: list[psycopg.Cursor[Any]] = []
+    execute = psycopg.Cursor.execute
+
+    def noted(cursor: psycopg.Cursor[Any], *asked: Any, **how: Any) -> psycopg.Cursor[Any]:
+        assert all(cursor is not each for each in used)
+        if cursor.connection.info.pipeline_status is not psycopg.pq.PipelineStatus.OFF:
+            used.append(cursor)
+        return execute(cursor, *asked, **how)
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", noted)
+    wish = Change("user_mfa:acc-1", 0, [ResetConfirmed(by=Initiator.PERSON, reset_id="r")], "dist")
+    rows = [StillAllowed("acc-1", (0, 0)), SecretKept("acc-1", "ref", b"sealed", b"wrapped", 1)]
+    postgres.append(wish, origin=origin(), rows=rows)
+    assert len(used) > len(rows)
 
 
 def _until_somebody_waits(url: str) -> None:

@@ -64,8 +64,8 @@ def test_the_same_secret_sealed_twice_looks_different(safe: Safe) -> None:
 def test_a_secret_that_was_moved_or_altered_does_not_open(safe: Safe, harm: str) -> None:
     for account_id, ref in (("dist-owner", "one"), ("dist-owner", "two"), ("resell-owner", "theirs")):
         safe.keep(account_id, ref, new_secret())
-    with safe.watchword.database.transaction() as cursor:
-        cursor.execute(harm)
+    with safe.watchword.database.transaction() as connection:
+        connection.execute(harm)
     with pytest.raises(Unreadable):
         safe.open("dist-owner", "one")
 

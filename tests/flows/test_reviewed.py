@@ -30,11 +30,11 @@ def test_a_login_does_not_slip_past_signing_everyone_out(portal: Portal) -> None
     policy = threading.Thread(target=lambda: answers.append(owner.put("/partners/dist/mfa-policy", body)))
     caller: Any = SimpleNamespace(session=None, at=s.clock.now())
     row = SessionOpened(b"a hash", session_for(State.SIGNED_IN, account, caller, s), replaces=None)
-    with w.database.transaction() as cursor:
-        check_row(cursor, StillAllowed(account.account_id, account.generations))
+    with w.database.transaction() as connection:
+        check_row(connection, StillAllowed(account.account_id, account.generations))
         policy.start()
         policy.join(0.5)
-        write_rows(cursor, [row])
+        write_rows(connection, [row])
     policy.join(10)
     assert answers[0].status_code == 200
     assert s.sessions.find(b"a hash", s.clock.now()) is None

@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Any
 
 import orjson
-from psycopg import Cursor
+from psycopg import Connection
 
 from domain.facts import (
     AccountDisabled,
@@ -64,24 +64,24 @@ _GENERATION_OF = {
 }
 
 
-def fold_access(cursor: Cursor[Any], envelopes: Iterable[Envelope]) -> None:
+def fold_access(connection: Connection[Any], envelopes: Iterable[Envelope]) -> None:
     """Bring the access tables to where the facts have led."""
     for registered, same in groupby(envelopes, key=lambda each: _REGISTERED.get(type(each.fact))):
         if registered is not None:
             new = [{"subject": each.subject_id, **vars(each.fact)} for each in same]
-            cursor.execute(registered, (orjson.dumps(new).decode(),))
+            connection.execute(registered, (orjson.dumps(new).decode(),))
         else:
             for envelope in same:
-                _fold(cursor, envelope)
+                _fold(connection, envelope)
 
 
-def _fold(cursor: Cursor[Any], envelope: Envelope) -> None:
+def _fold(connection: Connection[Any], envelope: Envelope) -> None:
     for statement, values in _directory(envelope, envelope.fact):
-        cursor.execute(statement, values)
-    fold_identity(cursor, envelope.subject_id, envelope.fact)
+        connection.execute(statement, values)
+    fold_identity(connection, envelope.subject_id, envelope.fact)
     if ends_sessions(envelope.fact):
-        cursor.execute(_RAISE, (envelope.subject_id,))
-        cursor.execute("DELETE FROM mailed_link WHERE account_id = %s", (envelope.subject_id,))
+        connection.execute(_RAISE, (envelope.subject_id,))
+        connection.execute("DELETE FROM mailed_link WHERE account_id = %s", (envelope.subject_id,))
 
 
 def changes_access(envelope: Envelope) -> bool:

@@ -83,10 +83,10 @@ class Database:
             raise Unavailable("the database does not answer") from error
 
     @contextmanager
-    def transaction(self) -> Iterator[psycopg.Cursor[DictRow]]:
-        """Lend a cursor in a transaction of its own."""
-        with self.connection() as connection, connection.transaction(), connection.cursor() as cursor:
-            yield cursor
+    def transaction(self) -> Iterator[psycopg.Connection[DictRow]]:
+        """Lend a connection in a transaction of its own."""
+        with self.connection() as connection, connection.transaction():
+            yield connection
 
     def all(self, query: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
         """Return all rows of a query."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from psycopg import Cursor
+from psycopg import Connection
 
 from domain.facts import (
     AccountErased,
@@ -44,49 +44,51 @@ FOLDED = (
 """The facts that change who may vouch for whom."""
 
 
-def fold_identity(cursor: Cursor[Any], subject: str, fact: Fact) -> None:
+def fold_identity(connection: Connection[Any], subject: str, fact: Fact) -> None:
     """Bring providers, domains and links to where a fact has led."""
     match fact:
         case DomainProved():
-            cursor.execute("INSERT INTO proved_domain (domain, partner_id) VALUES (%s, %s)", (fact.domain, subject))
+            connection.execute("INSERT INTO proved_domain (domain, partner_id) VALUES (%s, %s)", (fact.domain, subject))
         case DomainWithdrawn():
-            cursor.execute("DELETE FROM proved_domain WHERE domain = %s AND partner_id = %s", (fact.domain, subject))
+            connection.execute(
+                "DELETE FROM proved_domain WHERE domain = %s AND partner_id = %s", (fact.domain, subject)
+            )
         case IdentityProviderAdded():
             insert = f"INSERT INTO identity_provider ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"  # noqa: S608 our own words
             whose = (subject, fact.partner_id, fact.kind.value, fact.name, fact.issuer, fact.client_id)
-            cursor.execute(insert, (*whose, fact.restricted_to, fact.rank))
+            connection.execute(insert, (*whose, fact.restricted_to, fact.rank))
         case IdentityProviderRemoved():
-            _removed(cursor, subject)
+            _removed(connection, subject)
         case MfaCredited() | MfaUncredited():
             update = "UPDATE identity_provider SET credits_mfa = %s WHERE provider_id = %s"
-            cursor.execute(update, (isinstance(fact, MfaCredited), subject))
+            connection.execute(update, (isinstance(fact, MfaCredited), subject))
         case IdentityLinked():
             insert = "INSERT INTO identity_link (provider_id, subject_digest, account_id) VALUES (%s, %s, %s)"
-            cursor.execute(insert, (fact.provider_id, fact.subject_digest, subject))
+            connection.execute(insert, (fact.provider_id, fact.subject_digest, subject))
         case IdentityUnlinked():
             delete = "DELETE FROM identity_link WHERE provider_id = %s AND account_id = %s"
-            cursor.execute(delete, (fact.provider_id, subject))
+            connection.execute(delete, (fact.provider_id, subject))
         case AccountErased():
-            cursor.execute("DELETE FROM identity_link WHERE account_id = %s", (subject,))
+            connection.execute("DELETE FROM identity_link WHERE account_id = %s", (subject,))
         case _:
             pass
 
 
-def _removed(cursor: Cursor[Any], provider_id: str) -> None:
-    cursor.execute(
+def _removed(connection: Connection[Any], provider_id: str) -> None:
+    connection.execute(
         "DELETE FROM session WHERE handle IN (SELECT handle FROM provider_session WHERE provider_id = %s)",
         (provider_id,),
     )
     tables = ("provider_session", "authorization_request", "identity_link", "client_secret", "identity_provider")
     for table in tables:
-        cursor.execute(f"DELETE FROM {table} WHERE provider_id = %s", (provider_id,))  # noqa: S608 our own names
+        connection.execute(f"DELETE FROM {table} WHERE provider_id = %s", (provider_id,))  # noqa: S608 our own names
 
 
 # ── Rows ──
 
 
-def _client_secret_kept(cursor: Cursor[Any], row: ClientSecretKept) -> None:
-    cursor.execute(
+def _client_secret_kept(connection: Connection[Any], row: ClientSecretKept) -> None:
+    connection.execute(
         "INSERT INTO client_secret (provider_id, sealed, wrapped, kek_version) VALUES (%s, %s, %s, %s)"
         " ON CONFLICT (provider_id) DO UPDATE SET sealed = excluded.sealed, wrapped = excluded.wrapped,"
         " kek_version = excluded.kek_version",
@@ -94,23 +96,23 @@ def _client_secret_kept(cursor: Cursor[Any], row: ClientSecretKept) -> None:
     )
 
 
-def _authorization_asked(cursor: Cursor[Any], row: AuthorizationAsked) -> None:
-    cursor.execute(
+def _authorization_asked(connection: Connection[Any], row: AuthorizationAsked) -> None:
+    connection.execute(
         "DELETE FROM authorization_request WHERE state_hash IN (SELECT state_hash FROM authorization_request"
         " WHERE handle = %s ORDER BY asked_at DESC OFFSET %s)",
         (row.handle, _AWAY_AT_ONCE - 1),
     )
     values = (row.state_hash, row.handle, row.provider_id, row.purpose, row.link_id, row.back)
-    cursor.execute(
+    connection.execute(
         "INSERT INTO authorization_request (state_hash, handle, provider_id, purpose, link_id, back, asked_at, expires_at)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
         (*values, row.asked_at, row.expires_at),
     )
 
 
-def _provider_session(cursor: Cursor[Any], row: ProviderSession) -> None:
+def _provider_session(connection: Connection[Any], row: ProviderSession) -> None:
     said = (row.handle, row.provider_id, row.subject_digest, row.sub_digest, row.sid_digest, row.amr, row.acr)
-    cursor.execute(
+    connection.execute(
         "INSERT INTO provider_session (handle, provider_id, subject_digest, sub_digest, sid_digest, amr, acr, credited,"
         " opened_at, expires_at, confirmed_until) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
         " ON CONFLICT (handle) DO UPDATE SET sid_digest = excluded.sid_digest,"
@@ -119,11 +121,11 @@ def _provider_session(cursor: Cursor[Any], row: ProviderSession) -> None:
     )
 
 
-def _unconfirmed(cursor: Cursor[Any], row: Unconfirmed) -> None:
-    cursor.execute("UPDATE provider_session SET confirmed_until = NULL WHERE handle = %s", (row.handle,))
+def _unconfirmed(connection: Connection[Any], row: Unconfirmed) -> None:
+    connection.execute("UPDATE provider_session SET confirmed_until = NULL WHERE handle = %s", (row.handle,))
 
 
-WRITERS: dict[type[Row], Callable[[Cursor[Any], Any], None]] = {
+WRITERS: dict[type[Row], Callable[[Connection[Any], Any], None]] = {
     ClientSecretKept: _client_secret_kept,
     AuthorizationAsked: _authorization_asked,
     ProviderSession: _provider_session,
@@ -201,10 +203,12 @@ class PostgresIdentities:
             "DELETE FROM provider_session WHERE provider_id = %s AND (%s = '' OR sub_digest = %s)"
             " AND (%s = '' OR sid_digest = %s) RETURNING handle"
         )
-        with self._database.transaction() as cursor:
+        with self._database.transaction() as connection:
             values = (provider_id, sub_digest, sub_digest, sid_digest, sid_digest)
-            handles = [row["handle"] for row in cursor.execute(ended, values).fetchall()]
-            return cursor.execute("DELETE FROM session WHERE handle = ANY(%s)", (handles,)).rowcount if handles else 0
+            handles = [row["handle"] for row in connection.execute(ended, values).fetchall()]
+            return (
+                connection.execute("DELETE FROM session WHERE handle = ANY(%s)", (handles,)).rowcount if handles else 0
+            )
 
     def remember_logout(self, jti_digest: str, until: datetime) -> bool:
         """Say whether this logout token is new."""
@@ -213,9 +217,9 @@ class PostgresIdentities:
 
     def save(self, *rows: Row) -> None:
         """Write without a fact."""
-        with self._database.transaction() as cursor:
+        with self._database.transaction() as connection:
             for row in rows:
-                WRITERS[type(row)](cursor, row)
+                WRITERS[type(row)](connection, row)
 
     def forget_old(self, now: datetime) -> int:
         """Delete what has run out, and return how many rows."""

@@ -14,7 +14,7 @@ import orjson
 import psycopg
 from eventsourcing.persistence import InterfaceError, Notification, OperationalError, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore, PostgresFactory
-from psycopg import Connection, Cursor
+from psycopg import Connection
 from psycopg.rows import DictRow, tuple_row
 
 from domain.kernel import Envelope
@@ -125,14 +125,14 @@ class Recorder(PostgresApplicationRecorder):
     def _store_alone(self, append: Append) -> Sequence[int]:
         """Store in a transaction of its own. Its facts come first: whoever adds to the same stream waits there for it."""
         with self.datastore.get_connection() as connection:
-            with _sent_at_once(connection), connection.cursor() as cursor:
-                _watch(cursor, append)
+            with _sent_at_once(connection):
+                _watch(connection, append)
                 stored = connection.execute(_STORE, [_records([append])], prepare=True)
-                _check_unchanged(cursor, append)
+                _check_unchanged(connection, append)
                 for row in append.rows:
-                    check_row(cursor, row)
-                fold_access(cursor, append.envelopes)
-                write_rows(cursor, append.rows)
+                    check_row(connection, row)
+                fold_access(connection, append.envelopes)
+                write_rows(connection, append.rows)
             return [row["notification_id"] for row in stored.fetchall()]
 
     def settled(self, after: int) -> int:
@@ -161,7 +161,8 @@ class Recorder(PostgresApplicationRecorder):
 def _sent_at_once(connection: Connection[DictRow]) -> Iterator[None]:
     """Begin and commit a transaction whose statements wait for no answer but those that are fetched meanwhile.
 
-    What goes wrong may be heard of only when the end is on its way; it is skipped then, like all that follows an error.
+    Each has a cursor of its own: one that is used again may give an earlier statement's answer for a later one's. What
+    goes wrong may be heard of only when the end is on its way; it is skipped then, like all that follows an error.
     """
     try:
         with connection.pipeline():
@@ -179,18 +180,18 @@ def _records(appends: Sequence[Append]) -> str:
     return orjson.dumps([{"n": number, **record} for number, record in enumerate(records)]).decode()
 
 
-def _watch(cursor: Cursor[DictRow], append: Append) -> None:
+def _watch(connection: Connection[DictRow], append: Append) -> None:
     """Let nobody change what this decision stands on until it is committed, and wait for those who stand on what it changes."""
     check_watched(append.unchanged)
     for stream in sorted({each.stream for each in append.envelopes if each.stream.startswith(WATCHED)}):
-        cursor.execute(_CHANGE, (stream,))
+        connection.execute(_CHANGE, (stream,))
     for stream, _ in sorted(append.unchanged):
-        cursor.execute(_STAND_ON, (stream,))
+        connection.execute(_STAND_ON, (stream,))
 
 
-def _check_unchanged(cursor: Cursor[DictRow], append: Append) -> None:
+def _check_unchanged(connection: Connection[DictRow], append: Append) -> None:
     for stream, version in append.unchanged:
-        found = cursor.execute(_VERSION, (stream,)).fetchone()
+        found = connection.execute(_VERSION, (stream,)).fetchone()
         if found is None or found["version"] != version:
             raise Conflict(stream)
 

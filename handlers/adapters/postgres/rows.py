@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Any
 
 import orjson
-from psycopg import Cursor
+from psycopg import Connection
 
 from handlers.adapters.postgres.identities import WRITERS
 from handlers.adapters.postgres.sign_ins import SESSIONS_OF_AN_ACCOUNT
@@ -50,132 +50,134 @@ _OLDEST = """
         SELECT token_hash FROM session WHERE account_id = %s AND state = 'signed_in' ORDER BY created_at DESC OFFSET %s)"""
 
 
-def check_row(cursor: Cursor[Any], row: Row) -> None:
+def check_row(connection: Connection[Any], row: Row) -> None:
     """Look whether what the row stands on still stands, before the facts of this transaction change it."""
     match row:
         case StillAllowed():
-            if _generations(cursor, row.account_id) != row.generations:
+            if _generations(connection, row.account_id) != row.generations:
                 raise Conflict(row.account_id) if row.read_again else SessionEnded
         case SessionStands():
             query = "SELECT FROM session WHERE token_hash = %s FOR UPDATE"
-            if cursor.execute(query, (row.token_hash,)).fetchone() is None:
+            if connection.execute(query, (row.token_hash,)).fetchone() is None:
                 raise SessionEnded
 
 
-def write_rows(cursor: Cursor[Any], rows: Iterable[Row]) -> None:
-    """Write rows in the cursor's transaction, in their order; people who come in a row are one statement."""
+def write_rows(connection: Connection[Any], rows: Iterable[Row]) -> None:
+    """Write rows in the transaction of the connection, in their order; people who come in a row are one statement."""
     for kind, same in groupby(rows, key=type):
         if kind is PersonKept:
-            _people_kept(cursor, [row for row in same if isinstance(row, PersonKept)])
+            _people_kept(connection, [row for row in same if isinstance(row, PersonKept)])
         elif kind not in {StillAllowed, SessionStands}:
             for row in same:
-                _WRITERS[kind](cursor, row)
+                _WRITERS[kind](connection, row)
 
 
-def _generations(cursor: Cursor[Any], account_id: str) -> tuple[int, int]:
-    found = cursor.execute(_GENERATIONS, (account_id,)).fetchone()
+def _generations(connection: Connection[Any], account_id: str) -> tuple[int, int]:
+    found = connection.execute(_GENERATIONS, (account_id,)).fetchone()
     if found is None:
         raise SessionEnded
     return found["generation"], found["population_generation"]
 
 
-def _session_opened(cursor: Cursor[Any], row: SessionOpened) -> None:
+def _session_opened(connection: Connection[Any], row: SessionOpened) -> None:
     s = row.session
     if row.replaces is not None:
         ended = "DELETE FROM session WHERE token_hash = %s RETURNING true"
-        if cursor.execute(ended, (row.replaces,)).fetchone() is None:
+        if connection.execute(ended, (row.replaces,)).fetchone() is None:
             raise SessionEnded
-    generations = _generations(cursor, s.account_id) if s.account_id else (0, 0)
+    generations = _generations(connection, s.account_id) if s.account_id else (0, 0)
     values = (row.token_hash, s.handle, s.state, s.account_id, *generations, list(s.choices), s.level)
     more = (s.required_level, s.stepped_up_until, s.device, s.created_at, s.seen_at, s.expires_at, s.idle)
-    cursor.execute(_SESSION, values + more)
+    connection.execute(_SESSION, values + more)
     if s.account_id and s.state == "signed_in":
-        cursor.execute(_OLDEST, (s.account_id, SESSIONS_OF_AN_ACCOUNT))
+        connection.execute(_OLDEST, (s.account_id, SESSIONS_OF_AN_ACCOUNT))
 
 
-def _session_closed(cursor: Cursor[Any], row: SessionClosed) -> None:
-    cursor.execute("DELETE FROM session WHERE token_hash = %s", (row.token_hash,))
+def _session_closed(connection: Connection[Any], row: SessionClosed) -> None:
+    connection.execute("DELETE FROM session WHERE token_hash = %s", (row.token_hash,))
 
 
-def _secret_kept(cursor: Cursor[Any], row: SecretKept) -> None:
-    cursor.execute(
+def _secret_kept(connection: Connection[Any], row: SecretKept) -> None:
+    connection.execute(
         "INSERT INTO data_key (account_id, wrapped, kek_version) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
         (row.account_id, row.wrapped_key, row.kek_version),
     )
     # Sealed under another key than the one that is kept (two set-ups began at once): decide again.
-    kept = cursor.execute("SELECT wrapped FROM data_key WHERE account_id = %s", (row.account_id,)).fetchone()
+    kept = connection.execute("SELECT wrapped FROM data_key WHERE account_id = %s", (row.account_id,)).fetchone()
     if kept is None or bytes(kept["wrapped"]) != row.wrapped_key:
         raise Conflict(row.account_id)
-    cursor.execute(
+    connection.execute(
         "INSERT INTO secret (secret_ref, account_id, sealed) VALUES (%s, %s, %s)",
         (row.secret_ref, row.account_id, row.sealed),
     )
 
 
-def _secrets_ended(cursor: Cursor[Any], row: SecretsEnded) -> None:
-    cursor.execute(
+def _secrets_ended(connection: Connection[Any], row: SecretsEnded) -> None:
+    connection.execute(
         "DELETE FROM secret WHERE account_id = %s AND secret_ref <> ALL(%s)", (row.account_id, list(row.keep))
     )
 
 
-def _people_kept(cursor: Cursor[Any], rows: Sequence[PersonKept]) -> None:
-    cursor.execute(_PEOPLE, (orjson.dumps(rows).decode(),))
+def _people_kept(connection: Connection[Any], rows: Sequence[PersonKept]) -> None:
+    connection.execute(_PEOPLE, (orjson.dumps(rows).decode(),))
     for row in rows:
         if row.address_changed:
-            _take_password_along(cursor, row)
+            _take_password_along(connection, row)
 
 
-def _take_password_along(cursor: Cursor[Any], row: PersonKept) -> None:
+def _take_password_along(connection: Connection[Any], row: PersonKept) -> None:
     """Copy the credential to the new address; other accounts may share the old one."""
-    old = _credential_of(cursor, row.account_id)
+    old = _credential_of(connection, row.account_id)
     copy = (
         "INSERT INTO credential (credential_id, mail_key, password_hash)"
         " SELECT gen_random_uuid(), %s, password_hash FROM credential WHERE credential_id = %s RETURNING credential_id"
     )
-    new = cursor.execute(copy, (row.mail_key, old)).fetchone()
+    new = connection.execute(copy, (row.mail_key, old)).fetchone()
     if new is not None:
         use = "UPDATE person SET credential_id = %s WHERE account_id = %s"
-        cursor.execute(use, (new["credential_id"], row.account_id))
-        _drop_unused(cursor, old)
+        connection.execute(use, (new["credential_id"], row.account_id))
+        _drop_unused(connection, old)
 
 
-def _person_erased(cursor: Cursor[Any], row: PersonErased) -> None:
-    credential = _credential_of(cursor, row.account_id)
+def _person_erased(connection: Connection[Any], row: PersonErased) -> None:
+    credential = _credential_of(connection, row.account_id)
     for table in ("person", "secret", "data_key", "session", "mailed_link"):
-        cursor.execute(f"DELETE FROM {table} WHERE account_id = %s", (row.account_id,))  # noqa: S608 our own names
-    _drop_unused(cursor, credential)
+        connection.execute(f"DELETE FROM {table} WHERE account_id = %s", (row.account_id,))  # noqa: S608 our own names
+    _drop_unused(connection, credential)
 
 
-def _password_kept(cursor: Cursor[Any], row: PasswordKept) -> None:
-    cursor.execute(
+def _password_kept(connection: Connection[Any], row: PasswordKept) -> None:
+    connection.execute(
         "INSERT INTO credential (credential_id, mail_key, password_hash) VALUES (%s, %s, %s)"
         " ON CONFLICT (credential_id) DO UPDATE SET password_hash = excluded.password_hash",
         (row.credential_id, row.mail_key, row.password_hash),
     )
-    old = _credential_of(cursor, row.account_id)
-    cursor.execute("UPDATE person SET credential_id = %s WHERE account_id = %s", (row.credential_id, row.account_id))
-    _drop_unused(cursor, old)
+    old = _credential_of(connection, row.account_id)
+    connection.execute(
+        "UPDATE person SET credential_id = %s WHERE account_id = %s", (row.credential_id, row.account_id)
+    )
+    _drop_unused(connection, old)
 
 
-def _credential_of(cursor: Cursor[Any], account_id: str) -> str | None:
-    found = cursor.execute("SELECT credential_id FROM person WHERE account_id = %s", (account_id,)).fetchone()
+def _credential_of(connection: Connection[Any], account_id: str) -> str | None:
+    found = connection.execute("SELECT credential_id FROM person WHERE account_id = %s", (account_id,)).fetchone()
     return found["credential_id"] if found else None
 
 
-def _drop_unused(cursor: Cursor[Any], credential_id: str | None) -> None:
-    cursor.execute(
+def _drop_unused(connection: Connection[Any], credential_id: str | None) -> None:
+    connection.execute(
         "DELETE FROM credential c WHERE credential_id = %s"
         " AND NOT EXISTS (SELECT FROM person p WHERE p.credential_id = c.credential_id)",
         (credential_id,),
     )
 
 
-def _link_used(cursor: Cursor[Any], row: LinkUsed) -> None:
-    cursor.execute("DELETE FROM mailed_link WHERE link_id = %s", (row.link_id,))
+def _link_used(connection: Connection[Any], row: LinkUsed) -> None:
+    connection.execute("DELETE FROM mailed_link WHERE link_id = %s", (row.link_id,))
 
 
-def _queued_mail(cursor: Cursor[Any], row: QueuedMail) -> None:
-    cursor.execute(
+def _queued_mail(connection: Connection[Any], row: QueuedMail) -> None:
+    connection.execute(
         "INSERT INTO mail_queue (mail_id, kind, account_id, tenant, because, link_id, expires_at, owed_at, state,"
         " next_try) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'pending', %s)",
         (
@@ -192,14 +194,14 @@ def _queued_mail(cursor: Cursor[Any], row: QueuedMail) -> None:
     )
 
 
-def _message_processed(cursor: Cursor[Any], row: MessageProcessed) -> None:
-    cursor.execute(
+def _message_processed(connection: Connection[Any], row: MessageProcessed) -> None:
+    connection.execute(
         "INSERT INTO processed_message (consumer, message_id) VALUES (%s, %s)", (row.consumer, row.message_id)
     )
 
 
-def _mails_settled(cursor: Cursor[Any], row: MailsSettled) -> None:
-    settled = cursor.execute(
+def _mails_settled(connection: Connection[Any], row: MailsSettled) -> None:
+    settled = connection.execute(
         "UPDATE mail_queue q SET state = s.state, tries = s.tries, last_error = s.error"
         " FROM unnest(%s::text[], %s::text[], %s::integer[], %s::text[]) AS s (mail_id, state, tries, error)"
         " WHERE q.mail_id = s.mail_id AND q.state = 'pending' RETURNING true",
@@ -214,8 +216,8 @@ def _mails_settled(cursor: Cursor[Any], row: MailsSettled) -> None:
         raise Conflict("mail")
 
 
-def _mail_returned(cursor: Cursor[Any], row: MailReturned) -> None:
-    returned = cursor.execute(
+def _mail_returned(connection: Connection[Any], row: MailReturned) -> None:
+    returned = connection.execute(
         "UPDATE mail_queue SET state = 'pending', tries = 0, next_try = %s WHERE mail_id = %s AND state = 'dead' RETURNING true",
         (row.at, row.mail_id),
     )
@@ -223,7 +225,7 @@ def _mail_returned(cursor: Cursor[Any], row: MailReturned) -> None:
         raise Conflict(row.mail_id)
 
 
-_WRITERS: dict[type[Row], Callable[[Cursor[Any], Any], None]] = {
+_WRITERS: dict[type[Row], Callable[[Connection[Any], Any], None]] = {
     SessionOpened: _session_opened,
     SessionClosed: _session_closed,
     SecretKept: _secret_kept,

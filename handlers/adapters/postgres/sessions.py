@@ -53,10 +53,10 @@ class PostgresSessions:
 
     def save(self, *rows: SessionOpened | SessionClosed | StillAllowed | SessionStands) -> None:
         """Write without a fact. Raises SessionEnded when what a row stands on stands no longer."""
-        with self._database.transaction() as cursor:
+        with self._database.transaction() as connection:
             for row in rows:
-                check_row(cursor, row)
-            write_rows(cursor, rows)
+                check_row(connection, row)
+            write_rows(connection, rows)
 
     def forget_ended(self, now: datetime) -> int:
         """Delete what has run out, and return how many."""
