@@ -167,7 +167,7 @@ def caller_of(request: Request, watchword: Watchword) -> Caller:
         hashed = token_hash(cookie, s)
         found = s.sessions.find(hashed, caller.at)
         if found is not None:
-            caller = replace(caller, token_hash=hashed, session=found[0], account=found[1])
+            caller = replace(caller, token_hash=hashed, session=found.session, account=found.account, ahead=found.ahead)
     return caller
 
 

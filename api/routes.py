@@ -1,7 +1,7 @@
 """A route that its guard opens. A request takes a thread once: guard, command or query, and the answer's text follow there.
 
-What most wishes look like, a JSON body, a query and parts of the path, is read here; the framework's own way, which costs
-several times as much as the wish itself, is left to the others.
+What most wishes look like, a JSON body, a query and parts of the path, is led to its door and read here; the framework's
+own way, whose layers and reading cost several times as much as the wish itself, is left to the others.
 """
 
 import asyncio
@@ -12,19 +12,68 @@ from contextlib import suppress
 from functools import partial, wraps
 from typing import Any
 
-from fastapi import Request, Response, params
+from fastapi import FastAPI, Request, Response, params
 from fastapi._compat import ModelField
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import request_params_to_args
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.doors import Admit, Guard
 
 _THREADS = ThreadPoolExecutor(40, thread_name_prefix="request")
 """How many requests of a process are answered at once; whoever comes later waits for one of them."""
+
+
+class ShortWay:
+    """Leads a request of few words straight to its door; whatever else comes passes the framework's layers."""
+
+    def __init__(self, app: FastAPI, layers: ASGIApp) -> None:
+        self._layers = layers
+        self._handlers = app.exception_handlers
+        self._doors: dict[tuple[str, str], Door] = {}
+        self._patterns: dict[tuple[str, int], list[Door]] = {}
+        for door in app.routes:
+            if isinstance(door, Door):
+                for method in door.methods or ():
+                    if door.param_convertors:
+                        self._patterns.setdefault((method, door.path.count("/")), []).append(door)
+                    else:
+                        self._doors.setdefault((method, door.path), door)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, in a thread."""
+        door = self.door(scope) if scope["type"] == "http" else None
+        if door is None or not door.takes(scope):
+            await self._layers(scope, receive, send)
+            return
+        answer = await _in_a_thread(partial(self._answer, door, Request(scope, receive)))
+        await answer(scope, receive, send)
+
+    def door(self, scope: Scope) -> "Door | None":
+        """Return the door at a request's address, whose parts are put into the scope; None where there is none."""
+        method, path = scope["method"], scope["path"]
+        if found := self._doors.get((method, path)):
+            scope["path_params"] = {}
+            return found
+        for each in self._patterns.get((method, path.count("/")), ()):
+            if match := each.path_regex.match(path):
+                parts = match.groupdict().items()
+                scope["path_params"] = {name: each.param_convertors[name].convert(part) for name, part in parts}
+                return each
+        return None
+
+    def _answer(self, door: "Door", request: Request) -> Response:
+        try:
+            return door.answer(request)
+        except Exception as error:
+            for kind in type(error).__mro__[:-3]:  # all but Exception: what nobody foresaw goes on, to the walls
+                answer: Any = self._handlers.get(kind)
+                if answer is not None:
+                    return answer(request, error)  # type: ignore[no-any-return]
+            raise
 
 
 class Door(APIRoute):
@@ -35,28 +84,18 @@ class Door(APIRoute):
         super().__init__(path, through, **options)
         self.guard = _guard_of(self.dependant)
         self._through = through
-        self._short = self.guard if _is_short(self.dependant) else None
+        self._short: Any = self.guard if _is_short(self.dependant) else None
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request of few words here, and any other on the framework's way."""
-        if self._short is None or not self._fits(scope):
-            await super().handle(scope, receive, send)
-            return
-        act = partial(self._answer, self._short, Request(scope, receive))
-        answer = await asyncio.get_running_loop().run_in_executor(_THREADS, act)
-        await answer(scope, receive, send)
-
-    def _fits(self, scope: Scope) -> bool:
-        """Say whether its method is the route's, and its body JSON where the route takes one."""
-        if scope["method"] not in (self.methods or ()):
-            return False
-        return not self.dependant.body_params or (
-            scope["state"]["body"] and (b"content-type", b"application/json") in scope["headers"]
+    def takes(self, scope: Scope) -> bool:
+        """Say whether a request of its method and path has few words: a body that is JSON where the route takes one."""
+        return self._short is not None and (
+            not self.dependant.body_params
+            or (scope["state"]["body"] and (b"content-type", b"application/json") in scope["headers"])
         )
 
-    def _answer(self, guard: Admit, request: Request) -> Response:
-        """Ask the guard before anything is said about the input."""
-        admitted = guard.admit(request, _nothing_yet())
+    def answer(self, request: Request) -> Response:
+        """Answer a request of few words. The guard is asked before anything is said about the input."""
+        admitted = self._short.admit(request, _nothing_yet())
         values, errors = request_params_to_args(self.dependant.path_params, request.path_params)
         by_query, wrong = request_params_to_args(self.dependant.query_params, request.query_params)
         if errors or wrong:
@@ -66,6 +105,31 @@ class Door(APIRoute):
             values[each.name] = _command(each, request.scope["state"]["body"])
         answer: Response = self._through(asked=lambda: admitted, **values)
         return answer
+
+
+async def _in_a_thread(act: Callable[[], Response]) -> Response:
+    """Return what it returns. It is told to the loop at once: a future of threads in between would double the hand-over."""
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[Response] = loop.create_future()
+
+    def tell(answer: Response | None, error: BaseException | None) -> None:
+        if told.cancelled():
+            return
+        if error is not None:
+            told.set_exception(error)
+        else:
+            told.set_result(answer)  # type: ignore[arg-type]
+
+    def work() -> None:
+        try:
+            answer = act()
+        except BaseException as error:  # noqa: BLE001 the request hears of it, whatever it is
+            loop.call_soon_threadsafe(tell, None, error)
+        else:
+            loop.call_soon_threadsafe(tell, answer, None)
+
+    _THREADS.submit(work)
+    return await told
 
 
 def _nothing_yet() -> Response:

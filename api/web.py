@@ -3,6 +3,7 @@
 import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -11,13 +12,14 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
 from api import pages, problems
 from api.bootstrap import Watchword, build
 from api.frame.files import HERE, STATIC, Lasting
 from api.readiness import unfit
 from api.rest import PREFIX, accounts, audit, coverage, events, me, partners, session
-from api.routes import Door
+from api.routes import Door, ShortWay
 from api.settings import Settings, read
 from api.walls import Walls
 
@@ -28,6 +30,18 @@ _SILENT: TelemetryConfig = {
     "tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False,
 }  # fmt: skip
 """Nothing is recorded about requests by the framework, whatever the environment says: they hold passwords and codes."""
+
+
+class _Application(FastAPI):
+    """The framework's application behind our walls, which most requests leave by a short way."""
+
+    def __init__(self, settings: Settings, **options: Any) -> None:  # noqa: ANN401 the framework's own
+        super().__init__(**options)
+        self._settings = settings
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Put the walls before everything else."""
+        return Walls(ShortWay(self, super().build_middleware_stack()), self._settings)
 
 
 def create_app(watchword: Watchword | None = None, settings: Settings | None = None) -> FastAPI:
@@ -42,7 +56,8 @@ def create_app(watchword: Watchword | None = None, settings: Settings | None = N
         if watchword is None:
             await run_in_threadpool(app.state.watchword.close)
 
-    app = FastAPI(
+    app = _Application(
+        chosen,
         title="Watchword",
         version="1",
         summary="Multi-factor authentication for partner portals, with every fact in one log.",
@@ -67,7 +82,6 @@ def create_app(watchword: Watchword | None = None, settings: Settings | None = N
     app.router.routes.extend(_health().routes)
     if missing := undeclared(app.routes):
         raise RuntimeError(f"these routes do not say whom they let in: {missing}")
-    app.add_middleware(Walls, settings=chosen)
     return app
 
 

@@ -17,6 +17,7 @@ from domain.user_mfa import evolve as evolve_mfa
 from handlers.limits import READS_RECORDED, REFUSALS_RECORDED
 from handlers.ports import (
     AccountEntry,
+    Ahead,
     Change,
     Conflict,
     Origin,
@@ -61,6 +62,8 @@ class Caller:
     session: Session | None = None
     account: AccountEntry | None = None
     service: Service | None = None
+    ahead: Ahead | None = None
+    """What a code will be judged by, where the sign-in waits for one."""
 
     @property
     def actor(self) -> str:
@@ -140,9 +143,9 @@ def decided_again(decide: Callable[[], Answer]) -> Answer:
     raise Unavailable("too many changes of the same account at once")
 
 
-def mfa_of(account_id: str, s: Sockets) -> tuple[UserMFA, int]:
+def mfa_of(account_id: str, s: Sockets, ahead: Ahead | None = None) -> tuple[UserMFA, int]:
     """Return an account's authenticator and the version of its stream."""
-    return s.store.load(f"user_mfa:{account_id}", evolve_mfa, UserMFA())
+    return s.store.load(f"user_mfa:{account_id}", evolve_mfa, UserMFA(), ahead)
 
 
 def policy_of(partner_id: str, s: Sockets) -> tuple[PartnerPolicy, int]:

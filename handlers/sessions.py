@@ -13,6 +13,7 @@ from domain.user_mfa import UserMFA
 from handlers.callers import Caller, secrets_ended
 from handlers.ports import (
     AccountEntry,
+    Ahead,
     Change,
     Row,
     Session,
@@ -141,14 +142,18 @@ def sign_out(caller: Caller, s: Sockets) -> None:
 # ── A code ──
 
 
-def judged(code: str, purpose: Purpose, mfa: UserMFA, caller: Caller, s: Sockets) -> list[Fact]:
+def judged(
+    code: str, purpose: Purpose, mfa: UserMFA, caller: Caller, s: Sockets, ahead: Ahead | None = None
+) -> list[Fact]:
     """Return the facts to which a code of the active authenticator leads."""
     account, handle = caller.person(), caller.sign_in()[1].handle
     digits = clean_code(code)
     mfa.guesses.admit(handle, caller.at)
     step = None
     if mfa.secret_ref is not None:
-        secret = s.vault.open(tenant=account.partner_id, account_id=account.account_id, secret_ref=mfa.secret_ref)
+        secret = s.vault.open(
+            tenant=account.partner_id, account_id=account.account_id, secret_ref=mfa.secret_ref, ahead=ahead
+        )
         step = matching_step(secret, digits, caller.at)
     _tell_of_clock(mfa, step, caller)
     return mfa.verify(purpose=purpose, challenge=handle, step=step, at=caller.at)

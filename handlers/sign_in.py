@@ -1,6 +1,7 @@
 """From nobody to the dashboard: password, account, and what the account's MFA asks for."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from domain.facts import (
@@ -16,7 +17,18 @@ from domain.requirement import LoginStep, login_step
 from handlers.callers import Caller, TooManyTries, decided_again, mfa_of, needed_of
 from handlers.devices import device_cookie, known_device, password_tries, password_was_right, tell_of_lock
 from handlers.limits import LINK_BY_NETWORK, PASSWORD_ELSEWHERE, PASSWORD_IN_A_ROW
-from handlers.ports import AccountEntry, Change, Link, LinkUsed, ProviderSession, Row, Sockets, StillAllowed
+from handlers.ports import (
+    AccountEntry,
+    Ahead,
+    Change,
+    Conflict,
+    Link,
+    LinkUsed,
+    ProviderSession,
+    Row,
+    Sockets,
+    StillAllowed,
+)
 from handlers.sessions import (
     Progress,
     State,
@@ -172,13 +184,15 @@ def enter_code(command: EnterCode, caller: Caller, s: Sockets) -> Progress:
     """Judge the code and open the dashboard: fact and session in one transaction, before anybody hears of it."""
     account = caller.person()
 
-    def decide() -> Progress:
-        mfa, version = mfa_of(account.account_id, s)
-        facts = judged(command.code, Purpose.SIGN_IN, mfa, caller, s)
+    def decide(ahead: Ahead | None = None) -> Progress:
+        mfa, version = mfa_of(account.account_id, s, ahead)
+        facts = judged(command.code, Purpose.SIGN_IN, mfa, caller, s, ahead)
         step = next_step(caller, s, session_for(State.SIGNED_IN, account, caller, s, level=2, required_level=2))
         position = store_code_try(facts, mfa, version, caller, s, [step.row])
         return step.done(account, position, device_cookie(caller, account, s))
 
+    with suppress(Conflict):  # what was read with the sign-in counts once
+        return decide(caller.ahead)
     return decided_again(decide)
 
 

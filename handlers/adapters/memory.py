@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from domain.kernel import Envelope, Fact, replay
 from handlers.ports import Change, Conflict, Known, MessageProcessed, Origin, Row
-from handlers.ports.log import State, check_watched, enveloped
+from handlers.ports.log import Ahead, State, check_watched, enveloped
 
 
 class MemoryEventStore:
@@ -20,7 +20,9 @@ class MemoryEventStore:
         self.rows: list[Row] = []
         """Every row that was written with facts, in commit order."""
 
-    def load(self, stream: str, evolve: Callable[[State, Fact], State], initial: State) -> tuple[State, int]:
+    def load(
+        self, stream: str, evolve: Callable[[State, Fact], State], initial: State, _ahead: Ahead | None = None
+    ) -> tuple[State, int]:
         """Return the stream's state and version; the initial state and 0 for a stream without facts."""
         history = self.history(stream)
         return replay(evolve, initial, (envelope.fact for envelope in history)), len(history)

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from handlers.adapters.keyring import Keyring
 from handlers.adapters.postgres.database import Database
-from handlers.ports import ClientSecretKept, SecretKept, Unreadable
+from handlers.ports import Ahead, ClientSecretKept, SecretKept, Unreadable
 
 _NONCE_BYTES = 12
 """96 random bits for each encryption. Source: NIST SP 800-38D section 8.2.2; far below 2^32 uses of each key."""
@@ -57,14 +57,26 @@ class SealedVault:
         sealed = _seal(key, secret.encode(), _aad(tenant, account_id, "totp", secret_ref, 1))
         return SecretKept(account_id, secret_ref, sealed, wrapped, version)
 
-    def open(self, *, tenant: str, account_id: str, secret_ref: str) -> str:
-        """Return the secret. Raises Unreadable."""
+    def open(self, *, tenant: str, account_id: str, secret_ref: str, ahead: Ahead | None = None) -> str:
+        """Return the secret, from what was read ahead where that is given. Raises Unreadable."""
+        found = self._ahead(secret_ref, ahead) if ahead else self._kept(account_id, secret_ref)
+        if found is None:
+            raise Unreadable("the secret is not in the vault")
+        sealed, wrapped, version = found
+        key = self._unwrap(tenant, account_id, wrapped, version)
+        return _open(key, sealed, _aad(tenant, account_id, "totp", secret_ref, 1)).decode()
+
+    @staticmethod
+    def _ahead(secret_ref: str, ahead: Ahead) -> tuple[bytes, bytes, int] | None:
+        for ref, sealed, wrapped, version in ahead.secrets:
+            if ref == secret_ref:
+                return bytes.fromhex(sealed), bytes.fromhex(wrapped), int(version)
+        return None
+
+    def _kept(self, account_id: str, secret_ref: str) -> tuple[bytes, bytes, int] | None:
         query = "SELECT s.sealed, k.wrapped, k.kek_version FROM secret s JOIN data_key k USING (account_id)"
         row = self._database.one(f"{query} WHERE s.secret_ref = %s AND s.account_id = %s", (secret_ref, account_id))
-        if row is None:
-            raise Unreadable("the secret is not in the vault")
-        key = self._unwrap(tenant, account_id, bytes(row["wrapped"]), row["kek_version"])
-        return _open(key, bytes(row["sealed"]), _aad(tenant, account_id, "totp", secret_ref, 1)).decode()
+        return (bytes(row["sealed"]), bytes(row["wrapped"]), row["kek_version"]) if row else None
 
     def seal_client_secret(self, *, tenant: str, provider_id: str, secret: str) -> ClientSecretKept:
         """Seal a provider's client secret under a data key of its own."""

@@ -11,7 +11,7 @@ from handlers.ports.identity import (
     Unconfirmed,
 )
 from handlers.ports.ledger import Checkpoint, Leaf, LedgerBroken, Note, Notes, StoredFact, Tree
-from handlers.ports.log import Change, Conflict, EventStore, Known, Origin, Row, Unavailable
+from handlers.ports.log import Ahead, Change, Conflict, EventStore, Known, Origin, Row, Unavailable
 from handlers.ports.machine import Chance, Clock, Rules, Sockets
 from handlers.ports.mail import (
     Broker,
@@ -39,12 +39,13 @@ from handlers.ports.people import (
     StillAllowed,
 )
 from handlers.ports.secrets import Keys, Passwords, SecretKept, SecretsEnded, Unreadable, Vault
-from handlers.ports.sessions import Session, SessionClosed, SessionEnded, SessionOpened, Sessions, SessionStands
+from handlers.ports.sessions import Found, Session, SessionClosed, SessionEnded, SessionOpened, Sessions, SessionStands
 from handlers.ports.throttle import Limit, Link, Links, LinkUsed, Reservation, SignInLog, Throttle
 
 __all__ = [
     "AccountEntry",
     "AddressTaken",
+    "Ahead",
     "Asking",
     "AuthorizationAsked",
     "Broker",
@@ -56,6 +57,7 @@ __all__ = [
     "Conflict",
     "Credential",
     "EventStore",
+    "Found",
     "Identities",
     "Keys",
     "Known",

@@ -87,11 +87,27 @@ class Known:
     fingerprint: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What a code is judged by, read by the statement that found the sign-in which waits for it.
+
+    The store and the vault know its form. It counts once: whoever decides again reads again.
+    """
+
+    facts: Sequence[Sequence[str]]
+    secrets: Sequence[Sequence[str]]
+
+
 class EventStore(Protocol):
     """The one log."""
 
-    def load(self, stream: str, evolve: Callable[[State, Fact], State], initial: State) -> tuple[State, int]:
-        """Return the stream's state and version; the initial state and 0 for a stream without facts."""
+    def load(
+        self, stream: str, evolve: Callable[[State, Fact], State], initial: State, ahead: Ahead | None = None
+    ) -> tuple[State, int]:
+        """Return the stream's state and version; the initial state and 0 for a stream without facts.
+
+        ``ahead``: the stream as it was read a moment ago, so that it need not be read now.
+        """
 
     def append(
         self, *changes: Change, origin: Origin, rows: Sequence[Row] = (), unchanged: Sequence[tuple[str, int]] = ()

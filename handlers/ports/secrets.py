@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from handlers.ports.identity import ClientSecretKept
-from handlers.ports.log import Row
+from handlers.ports.log import Ahead, Row
 
 
 class Unreadable(Exception):
@@ -36,8 +36,8 @@ class Vault(Protocol):
     def seal(self, *, tenant: str, account_id: str, secret_ref: str, secret: str) -> SecretKept:
         """Seal a secret; the row goes into the transaction of its fact."""
 
-    def open(self, *, tenant: str, account_id: str, secret_ref: str) -> str:
-        """Return the secret. Raises Unreadable."""
+    def open(self, *, tenant: str, account_id: str, secret_ref: str, ahead: Ahead | None = None) -> str:
+        """Return the secret, from what was read ahead where that is given. Raises Unreadable."""
 
     def seal_client_secret(self, *, tenant: str, provider_id: str, secret: str) -> ClientSecretKept:
         """Seal the secret by which an identity provider knows us; the row goes into the transaction of its fact."""

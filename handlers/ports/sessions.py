@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from domain.kernel import Refused
-from handlers.ports.log import Row
+from handlers.ports.log import Ahead, Row
 from handlers.ports.people import AccountEntry, StillAllowed
 
 
@@ -62,11 +62,20 @@ class SessionClosed(Row):
     token_hash: bytes
 
 
+class Found(NamedTuple):
+    """A session and who it belongs to, read as one row."""
+
+    session: Session
+    account: AccountEntry | None
+    ahead: Ahead | None
+    """What its code will be judged by, where it waits for one."""
+
+
 class Sessions(Protocol):
     """The sessions that are alive."""
 
-    def find(self, token_hash: bytes, now: datetime) -> tuple[Session, AccountEntry | None] | None:
-        """Return the session and its account, read as one row; None when it ended, idled out or was overtaken."""
+    def find(self, token_hash: bytes, now: datetime) -> Found | None:
+        """Return the session; None when it ended, idled out or was overtaken."""
 
     def save(self, *rows: SessionOpened | SessionClosed | StillAllowed | SessionStands) -> None:
         """Write without a fact. Raises SessionEnded when what a row stands on stands no longer."""

@@ -20,20 +20,22 @@ from handlers.adapters.postgres import snapshots
 from handlers.adapters.postgres.database import new_pool
 from handlers.adapters.postgres.event_store import PostgresEventStore
 from handlers.adapters.postgres.snapshots import EVERY
-from handlers.ports import Change
+from handlers.ports import Change, Session, SessionClosed, SessionOpened
+from handlers.sessions import State
 from tests.contract.plugs import NOON, fact, origin
 from tests.contract.safes import Safe
-from tests.servers import Database
 
-STREAM = "user_mfa:acc-1"
+ACCOUNT = "dist-owner"
+STREAM = f"user_mfa:{ACCOUNT}"
 MOMENTS = st.datetimes(timezones=st.just(UTC))
 
 
 class Long:
     """One long stream in the log, and fresh processes that load it."""
 
-    def __init__(self, database: Database, safe: Safe) -> None:
-        self.url = database.app_url
+    def __init__(self, safe: Safe) -> None:
+        self.url = safe.watchword.settings.need("database_url")
+        self.sessions, self.now = safe.watchword.sockets.sessions, safe.watchword.sockets.clock.now()
         self.keys = DerivedKeys(safe.keyring)
         self.facts: list[Fact] = []
         self._stores: list[PostgresEventStore] = []
@@ -47,7 +49,16 @@ class Long:
         self.facts += facts
 
     def loads(self, *, keys: bool = True) -> tuple[UserMFA, int]:
-        return self.fresh(keys=keys).load(STREAM, evolve, UserMFA())
+        """Load in a fresh process; what is read with a sign-in that waits for its code leads to the same."""
+        lasts = timedelta(minutes=5)
+        waits = Session("handle", State.MFA_CODE_REQUIRED, self.now, self.now, self.now + lasts, lasts, ACCOUNT)
+        self.sessions.save(SessionClosed(b"token"), SessionOpened(b"token", waits, None))
+        found = self.sessions.find(b"token", self.now)
+        assert found is not None
+        assert found.ahead is not None
+        loaded = self.fresh(keys=keys).load(STREAM, evolve, UserMFA(), found.ahead)
+        assert self.fresh(keys=keys).load(STREAM, evolve, UserMFA()) == loaded
+        return loaded
 
     def right(self) -> tuple[UserMFA, int]:
         return replay(evolve, UserMFA(), self.facts), len(self.facts)
@@ -74,8 +85,8 @@ class Long:
 
 
 @pytest.fixture
-def long(database: Database, safe: Safe) -> Iterator[Long]:
-    found = Long(database, safe)
+def long(safe: Safe) -> Iterator[Long]:
+    found = Long(safe)
     setup = SetupStarted(setup_id="s", secret_ref="s", session="x", expires_at=NOON + timedelta(minutes=10))
     found.add(setup, fact(1).model_copy(update={"purpose": Purpose.SETUP}), *map(fact, range(2, EVERY)))
     yield found
@@ -111,7 +122,7 @@ def test_what_somebody_wrote_into_the_table_decides_nothing(long: Long, column: 
         "state": json.dumps({**json.loads(str(kept["state"])), "factor": "none", "secret_ref": None}),
         "version": EVERY + 50,
         "seal": long.keys.digest("csrf", "something else"),
-        "stream": "user_mfa:acc-2",
+        "stream": "user_mfa:dist-admin",
     }
     long.write(column, forged[column])
     assert long.loads() == long.right()

@@ -17,14 +17,15 @@ from handlers.adapters.postgres.bell import Bell
 from handlers.adapters.postgres.database import new_pool
 from handlers.adapters.postgres.migrate import library_environment
 from handlers.adapters.postgres.recorder import SILENCE, Factory, Recorder
-from handlers.adapters.postgres.snapshots import EVERY, FROM_KEPT, KEPT, Snapshots, state_of
+from handlers.adapters.postgres.snapshots import EVERY, KEPT, Snapshots, from_kept, state_of
 from handlers.adapters.postgres.states import States
 from handlers.ports import AddressTaken, Change, Conflict, Keys, Known, Origin, Row, Unavailable
-from handlers.ports.log import State, enveloped
+from handlers.ports.log import Ahead, State, enveloped
 
 Answer = TypeVar("Answer")
 
 _NEWER = "originator_id = %s AND originator_version > %s ORDER BY originator_version"
+_FROM_KEPT = from_kept("%s")
 _LOST_ANSWERS = 3
 """How often an append whose answer was lost is asked again, under its own command id."""
 
@@ -90,6 +91,7 @@ class PostgresEventStore:
         self._recorder: Recorder = recorder
         self._recorder.datastore.pool.close()
         pool = new_pool(url, pool_size, by_key=True)
+        pool.open()
         self._recorder.datastore.pool = pool  # one way to connect for everything
         self._bell = Bell(pool)
         self._states = States()
@@ -106,14 +108,22 @@ class PostgresEventStore:
         self._bell.close()
         self._log.close()
 
-    def load(self, stream: str, evolve: Callable[[State, Fact], State], initial: State) -> tuple[State, int]:
+    def load(
+        self, stream: str, evolve: Callable[[State, Fact], State], initial: State, ahead: Ahead | None = None
+    ) -> tuple[State, int]:
         """Return the stream's state and version."""
         state, version = self._states.known(stream, evolve, initial)
         known, seals = version, self._snapshots if is_dataclass(initial) else None
-        if known or not seals:
+        if ahead and seals:
+            rows = [
+                (int(position), stream, int(number), topic, text) for position, _, number, topic, text in ahead.facts
+            ]
+            state, version, facts = self._from_kept(seals, rows, stream, evolve, initial)
+        elif known or not seals:
             facts = self._found(_NEWER, stream, known)
         else:
-            state, version, facts = self._from_kept(seals, stream, evolve, initial)
+            rows = self._rows(_FROM_KEPT, (stream, stream))
+            state, version, facts = self._from_kept(seals, rows, stream, evolve, initial)
         for envelope in facts:
             state, version = evolve(state, envelope.fact), envelope.version
         if version > known:
@@ -123,13 +133,18 @@ class PostgresEventStore:
         return state, version
 
     def _from_kept(
-        self, seals: Snapshots, stream: str, evolve: Callable[[State, Fact], State], initial: State
+        self,
+        seals: Snapshots,
+        rows: Sequence[reading.Stored],
+        stream: str,
+        evolve: Callable[[State, Fact], State],
+        initial: State,
     ) -> tuple[State, int, list[Envelope]]:
-        """Return the kept state and what came after it, by one statement; every fact where no kept state holds."""
-        rows = self._rows(FROM_KEPT, (stream, stream))
+        """Return the kept state of the rows and the facts after it; every fact where no kept state holds."""
         if not rows or rows[0][0] != KEPT:
             return initial, 0, reading.envelopes(rows)
-        _, _, version, seal, content = rows[0]
+        _, _, version, seal, stored = rows[0]
+        content = stored if isinstance(stored, str) else stored.decode()
         if not seals.holds(stream, evolve, version, content, seal):
             return initial, 0, self._found(_NEWER, stream, 0)
         return state_of(content, initial), version, reading.envelopes(rows[1:])

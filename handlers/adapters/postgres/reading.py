@@ -17,8 +17,8 @@ from domain.kernel import FACTS, Envelope, Fact
 
 UPCASTS: dict[str, Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]] = {}
 """For each older versioned topic: its fact as data, to the next versioned topic and that fact as data."""
-Stored = tuple[int, str, int, str, bytes]
-"""Position, stream, version, versioned topic, bytes."""
+Stored = tuple[int, str, int, str, bytes | str]
+"""Position, stream, version, versioned topic, bytes or the text that they are."""
 COLUMNS = "notification_id, originator_id, originator_version, topic, state"
 """The same, as the table of the log names them."""
 
@@ -47,7 +47,7 @@ def envelopes(stored: Iterable[Stored]) -> list[Envelope]:
 
 
 @cache
-def _shape(topic: str) -> tuple[Callable[[Any], Fact], Callable[[bytes], Any]]:
+def _shape(topic: str) -> tuple[Callable[[Any], Fact], Callable[[bytes | str], Any]]:
     """Return how the bytes under a topic are read, and how their fact is made."""
     if topic in UPCASTS:
         return lambda data: _upcast(topic, data), msgspec.json.Decoder(_Told).decode

@@ -5,10 +5,18 @@ from datetime import datetime, timedelta
 from handlers.adapters.postgres.database import Database
 from handlers.adapters.postgres.people import ENTRY, JOINS, entry
 from handlers.adapters.postgres.rows import check_row, write_rows
-from handlers.ports import AccountEntry, Session, SessionClosed, SessionOpened, SessionStands, StillAllowed
+from handlers.adapters.postgres.snapshots import from_kept
+from handlers.ports import Ahead, Found, Session, SessionClosed, SessionOpened, SessionStands, StillAllowed
 
+_STREAM = "'user_mfa:' || s.account_id"
 _FIND = f"""
-    SELECT s.token_hash, s.handle, s.state, s.account_id AS session_account, s.generation AS session_generation,
+    SELECT CASE WHEN s.state = 'mfa_code_required' THEN ARRAY(SELECT ARRAY[
+            f.position::text, f.stream, f.version::text, f.topic, convert_from(f.state, 'UTF8')]
+        FROM ({from_kept(_STREAM)}) f (position, stream, version, topic, state)) END AS facts,
+    CASE WHEN s.state = 'mfa_code_required' THEN ARRAY(SELECT ARRAY[
+            x.secret_ref, encode(x.sealed, 'hex'), encode(k.wrapped, 'hex'), k.kek_version::text]
+        FROM secret x JOIN data_key k USING (account_id) WHERE x.account_id = s.account_id) END AS secrets,
+        s.token_hash, s.handle, s.state, s.account_id AS session_account, s.generation AS session_generation,
         s.population_generation AS session_population_generation, s.choices, s.level, s.required_level,
         s.stepped_up_until, s.device, s.created_at, s.seen_at, s.expires_at, s.idle, {ENTRY}
     FROM session s LEFT JOIN (account_access a {JOINS}) ON a.account_id = s.account_id
@@ -23,8 +31,8 @@ class PostgresSessions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def find(self, token_hash: bytes, now: datetime) -> tuple[Session, AccountEntry | None] | None:
-        """Return the session and its account; None when it ended, idled out or was overtaken by a security change."""
+    def find(self, token_hash: bytes, now: datetime) -> Found | None:
+        """Return the session; None when it ended, idled out or was overtaken by a security change."""
         row = self._database.one(_FIND, (token_hash, now, now))
         if row is None:
             return None
@@ -49,7 +57,7 @@ class PostgresSessions:
             stepped_up_until=row["stepped_up_until"],
             device=row["device"],
         )
-        return session, account
+        return Found(session, account, Ahead(row["facts"], row["secrets"]) if row["facts"] else None)
 
     def save(self, *rows: SessionOpened | SessionClosed | StillAllowed | SessionStands) -> None:
         """Write without a fact. Raises SessionEnded when what a row stands on stands no longer."""

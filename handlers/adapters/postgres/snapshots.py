@@ -23,16 +23,20 @@ EVERY = 50
 """So many facts are folded before their state is kept. Ours: they cost a fold some tenths of a millisecond."""
 KEPT = 0
 """Stands where a fact has its position."""
-FROM_KEPT = f"""
-    WITH kept AS MATERIALIZED (SELECT version, seal, state FROM state_snapshot WHERE stream = %s)
-    SELECT {KEPT}::bigint, '', version, seal, convert_to(state, 'UTF8') FROM kept
-    UNION ALL SELECT {COLUMNS} FROM stored_events
-        WHERE originator_id = %s AND originator_version > coalesce((SELECT version FROM kept), 0)
-    ORDER BY 3"""  # noqa: S608 our own words
-"""A stream's kept state, if there is one, and the facts after it."""
+
 _KEEP = """
     INSERT INTO state_snapshot (stream, version, state, seal) VALUES (%s, %s, %s, %s)
     ON CONFLICT (stream) DO UPDATE SET version = excluded.version, state = excluded.state, seal = excluded.seal"""
+
+
+def from_kept(stream: str) -> str:
+    """Return the query of a stream's kept state, if there is one, and the facts after it; ``stream``: what names it."""
+    return f"""
+        WITH kept AS MATERIALIZED (SELECT version, seal, state FROM state_snapshot WHERE stream = {stream})
+        SELECT {KEPT}::bigint, '', version, seal, convert_to(state, 'UTF8') FROM kept
+        UNION ALL SELECT {COLUMNS} FROM stored_events
+            WHERE originator_id = {stream} AND originator_version > coalesce((SELECT version FROM kept), 0)
+        ORDER BY 3"""  # noqa: S608 our own words
 
 
 class Snapshots:
@@ -49,9 +53,9 @@ class Snapshots:
         with self._pool.connection() as connection:
             connection.execute(_KEEP, (stream, version, content, self._seal(stream, evolve, version, content)))
 
-    def holds(self, stream: str, evolve: Callable[..., object], version: int, content: bytes, seal: str) -> bool:
+    def holds(self, stream: str, evolve: Callable[..., object], version: int, content: str, seal: str) -> bool:
         """Say whether these rules made this state, and nobody changed anything of it since."""
-        right = self._seal(stream, evolve, version, content.decode())
+        right = self._seal(stream, evolve, version, content)
         return hmac.compare_digest(seal.encode(), right.encode())
 
     def _seal(self, stream: str, evolve: Callable[..., object], version: int, content: str) -> str:
@@ -59,7 +63,7 @@ class Snapshots:
         return self._keys.digest("snapshot", f"{stream}|{version}|{fold}|{_rules()}|{content}")
 
 
-def state_of(content: bytes, initial: State) -> State:
+def state_of(content: str, initial: State) -> State:
     """Return a kept state, of the kind of the initial one."""
     kind: Any = type(initial)
     state: State = _shape(kind).validate_json(content)
