@@ -147,28 +147,30 @@ Guard = Callable[[], Asked]
 
 def caller_of(request: Request, watchword: Watchword) -> Caller:
     """Return who asks: a service by its token, a browser by its cookie, or nobody."""
-    s, state = watchword.sockets, request.scope["state"]
-    caller = Caller(
-        at=s.clock.now(),
-        command_id=s.chance.new_id(),
-        network=network(state["ip"]),
-        ip_prefix=prefix(state["ip"]),
-        correlation_id=state["correlation_id"],
-        device=one_cookie(request, cookie_name(watchword, "watchword-device")) or "",
-    )
+    s, state, now = watchword.sockets, request.scope["state"], watchword.sockets.clock.now()
+    service, hashed, found = None, None, None
     authorization = request.headers.get("authorization")
     if authorization is not None:
         kind, _, token = authorization.partition(" ")
         service = watchword.tokens.find(token.strip()) if kind.lower() == "bearer" else None
         if service is None:
             raise SessionEnded
-        caller = replace(caller, service=service)
     elif cookie := one_cookie(request, cookie_name(watchword, "watchword")):
         hashed = token_hash(cookie, s)
-        found = s.sessions.find(hashed, caller.at)
-        if found is not None:
-            caller = replace(caller, token_hash=hashed, session=found.session, account=found.account, ahead=found.ahead)
-    return caller
+        found = s.sessions.find(hashed, now)
+    return Caller(
+        at=now,
+        command_id=s.chance.new_id(),
+        network=network(state["ip"]),
+        ip_prefix=prefix(state["ip"]),
+        correlation_id=state["correlation_id"],
+        device=one_cookie(request, cookie_name(watchword, "watchword-device")) or "",
+        token_hash=hashed if found else None,
+        session=found.session if found else None,
+        account=found.account if found else None,
+        service=service,
+        ahead=found.ahead if found else None,
+    )
 
 
 def _under_its_key(request: Request, caller: Caller, s: Sockets) -> Caller:

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ class BadSetting(Exception):
     """A setting is missing or makes no sense. The sentence names it and the remedy."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Settings:
     """Everything that differs from one deployment to the next."""
 
@@ -52,7 +53,7 @@ class Settings:
         """Say whether cookies are for encrypted connections only; plain http is for loopback alone."""
         return self.public_url.startswith("https://")
 
-    @property
+    @cached_property
     def origins(self) -> frozenset[str]:
         """Return the origins under which pages of ours are seen: the public one, and on loopback its other names."""
         parts = urlsplit(self.public_url)

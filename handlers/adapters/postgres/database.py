@@ -28,6 +28,19 @@ class _Connection(psycopg.Connection[DictRow]):
     answered_at = 0.0
 
 
+class _Pool(ConnectionPool[_Connection]):
+    """Lends connections without ending a transaction afterwards: whoever begins one ends it, each other statement is one."""
+
+    @contextmanager
+    def connection(self, timeout: float | None = None) -> Iterator[_Connection]:
+        """Lend a connection; one that comes back broken, or within a transaction, is replaced or rolled back."""
+        connection = self.getconn(timeout)
+        try:
+            yield connection
+        finally:
+            self.putconn(connection)
+
+
 def _check(connection: _Connection) -> None:
     now = time.monotonic()
     if now - connection.answered_at > TRUSTED_SECONDS or _speaks_unasked(connection):
@@ -42,14 +55,14 @@ def _speaks_unasked(connection: _Connection) -> bool:
     return bool(poll.poll(0))
 
 
-def new_pool(url: str, pool_size: int, *, by_key: bool = False) -> ConnectionPool[_Connection]:
+def new_pool(url: str, pool_size: int, *, by_key: bool = False) -> _Pool:
     """Return a pool of connections that commit each statement by itself.
 
     ``by_key``: everything is found by its key. PostgreSQL takes the rows of a JSON text for a hundred, for which it would
     rather read a whole table.
     """
     options = f"{_OPTIONS} {_BY_KEY}" if by_key else _OPTIONS
-    return ConnectionPool(
+    return _Pool(
         url,
         min_size=1,
         max_size=pool_size,
