@@ -1,14 +1,14 @@
 """Facts from many writers at once, beside bare commits; and one demand on a partner of any size, beside one append."""
 
 import json
+import os
 import statistics
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import count
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,11 @@ from domain.partner_policy import PartnerPolicy
 from handlers.adapters.postgres.event_store import PostgresEventStore
 from tests.bench import floor_app
 from tests.bench.figures import Figure
-from tests.bench.ground import append, ground
+from tests.bench.ground import append, append_to, ground
 
 WRITERS = (16, 32)
+PROCESSES = (1, 2)
+"""In so many the writers are: threads of one share its interpreter lock, on both sides."""
 SECONDS = 5.0
 """How long each number of writers writes, ours and the floor in turn."""
 TURNS = 3
@@ -31,7 +33,6 @@ SLOWER = 2
 DEMANDS = 60
 """How often a partner demands MFA and signs everybody out."""
 _PARTNER = "dist"
-_number = count()
 _FACT = Verified(purpose=Purpose.SIGN_IN, time_step=1, gives_back=0)
 _FLOOR = """
     WITH e AS (INSERT INTO floor.event (stream, version, topic, state) VALUES (%s, 1, %s, %s)),
@@ -45,9 +46,10 @@ def measure(folder: Path, users: list[int]) -> list[Figure]:
     with ground(folder) as watchword:
         with psycopg.connect(watchword.settings.admin_database_url or "", autocommit=True) as owner:
             owner.execute(floor_app.TABLES)
-            figures = [_writers(watchword, writers) for writers in WRITERS]
+            figures = [_writers(watchword, writers, processes) for processes in PROCESSES for writers in WRITERS]
             with _slower_disk(owner):
-                figures += [_writers(watchword, writers, f", the disk {SLOWER} ms slower") for writers in WRITERS]
+                where = f", the disk {SLOWER} ms slower"
+                figures += [_writers(watchword, writers, PROCESSES[-1], where) for writers in WRITERS]
         return figures + list(_demands(watchword, users))
 
 
@@ -67,47 +69,56 @@ def _slower_disk(owner: psycopg.Connection[Any]) -> Iterator[None]:
         owner.execute("SELECT pg_reload_conf()")
 
 
-def _writers(watchword: Watchword, writers: int, where: str = "") -> Figure:
-    """Return facts a second, one fact and one command each, with so many threads on as many connections."""
+def _writers(watchword: Watchword, writers: int, processes: int, where: str = "") -> Figure:
+    """Return facts a second, one fact and one command each, with so many threads in all, each on a connection of its own."""
     url = watchword.settings.need("database_url")
-    store = PostgresEventStore(url, pool_size=writers)
-    writing = replace(watchword, store=store)
-    ours, floor = [], []
-    state = json.dumps({"fact": {"purpose": "sign_in", "time_step": 1}, "pad": "x" * 220}).encode()
-    local = threading.local()
+    ours: list[float] = []
+    floor: list[float] = []
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
 
-    def append_one() -> None:
-        append(writing, [(f"user_mfa:p2-{writers}-{next(_number)}", [_FACT])])
+        def rate(kind: str) -> float:
+            """Let all begin at the same moment, when each process is there."""
+            begin = time.time() + (0.5 if floor else 5)
+            share = [pool.submit(_write, url, writers // processes, kind, begin) for _ in range(processes)]
+            return sum(each.result() for each in share) / SECONDS
 
-    def commit_one() -> None:
-        if not hasattr(local, "connection"):
-            local.connection = psycopg.connect(url, autocommit=True)
-        stream = f"floor:{writers}-{next(_number)}"
-        values = (stream, "verified", state, stream, stream, 1)
-        local.connection.execute(_FLOOR, values, prepare=True)
-
-    try:
-        with ThreadPoolExecutor(writers) as threads:
-            for _ in range(TURNS):
-                ours.append(_rate(threads, writers, append_one))
-                floor.append(_rate(threads, writers, commit_one))
-    finally:
-        store.close()
-    what = f"appends of one fact, nothing passed over{where}"
+        for _ in range(TURNS):
+            ours.append(rate("ours"))
+            floor.append(rate("floor"))
+    what = f"appends of one fact, nothing passed over, processes: {processes}{where}; writers"
     return Figure("P2", what, statistics.median(ours), statistics.median(floor), "/s", 1.5, writers)
 
 
-def _rate(threads: ThreadPoolExecutor, writers: int, act: Callable[[], None]) -> float:
-    until = time.perf_counter() + SECONDS
+def _write(url: str, writers: int, kind: str, begin: float) -> int:
+    """Write with so many threads of this process, and return how many facts were stored in time."""
+    store = PostgresEventStore(url, pool_size=writers)
+    state = json.dumps({"fact": {"purpose": "sign_in", "time_step": 1}, "pad": "x" * 220}).encode()
+    prefix, numbers = f"{os.getpid()}-{begin}", count()
 
-    def writer() -> int:
+    def facts() -> int:
         done = 0
-        while time.perf_counter() < until:
-            act()
+        while time.time() < begin + SECONDS:
+            append_to(store, [(f"user_mfa:{prefix}-{next(numbers)}", [_FACT])])
             done += 1
         return done
 
-    return sum(each.result() for each in [threads.submit(writer) for _ in range(writers)]) / SECONDS
+    def commits() -> int:
+        done = 0
+        with psycopg.connect(url, autocommit=True) as connection:
+            while time.time() < begin + SECONDS:
+                stream = f"floor:{prefix}-{next(numbers)}"
+                connection.execute(_FLOOR, (stream, "verified", state, stream, stream, 1), prepare=True)
+                done += 1
+        return done
+
+    try:
+        with ThreadPoolExecutor(writers) as threads:
+            time.sleep(max(0.0, begin - time.time()))
+            return sum(
+                each.result() for each in [threads.submit(facts if kind == "ours" else commits) for _ in range(writers)]
+            )
+    finally:
+        store.close()
 
 
 def _demands(watchword: Watchword, users: list[int]) -> Iterator[Figure]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from uuid import uuid4
@@ -24,7 +25,7 @@ from api.embedded.ports import free_port
 from api.embedded.postgres import EmbeddedPostgres
 from api.settings import Settings, read
 from domain.kernel import Fact
-from handlers.ports import Change, Origin
+from handlers.ports import Change, EventStore, Origin
 from tests.directory import write_directory
 
 _ROOT = Path(__file__).parents[2]
@@ -86,9 +87,13 @@ def installed(folder: Path) -> Iterator[Watchword]:
 
 def append(watchword: Watchword, changes: Sequence[tuple[str, Sequence[Fact]]], after: int = 0) -> int:
     """Append facts to streams of so many facts and return the last position."""
-    at = watchword.sockets.clock.now()
-    origin = Origin(actor="system", command_id=f"{_RUN}-{next(_commands)}", at=at, correlation_id=_RUN)
-    return watchword.store.append(*(Change(stream, after, facts, "dist") for stream, facts in changes), origin=origin)
+    return append_to(watchword.store, changes, after)
+
+
+def append_to(store: EventStore, changes: Sequence[tuple[str, Sequence[Fact]]], after: int = 0) -> int:
+    """Append them to a store."""
+    origin = Origin(actor="system", command_id=f"{_RUN}-{next(_commands)}", at=datetime.now(UTC), correlation_id=_RUN)
+    return store.append(*(Change(stream, after, facts, "dist") for stream, facts in changes), origin=origin)
 
 
 @contextmanager
