@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from psycopg import Connection
+from psycopg import Connection, Cursor
 
 from domain import facts as f
 from domain.kernel import Envelope
@@ -122,7 +122,12 @@ _PAST_REST = """
 
 
 def page(connection: Connection[Any], wanted: Filter) -> list[dict[str, Any]]:
-    """Return one page of a partner's users. Requirement and mail state are joined, so that enforcing rewrites no row."""
+    """Return one page of a partner's users."""
+    return ask_page(connection, wanted).fetchall()
+
+
+def ask_page(connection: Connection[Any], wanted: Filter) -> Cursor[Any]:
+    """Ask for a page of users. Requirement and mail state are joined, so that enforcing rewrites no row."""
     key, order = _key(wanted), "DESC" if wanted.descending else "ASC"
     source, rest = (_LIVE, _LIVE_REST) if wanted.as_of is None else (_PAST, _PAST_REST)
     query = f"""
@@ -136,7 +141,7 @@ def page(connection: Connection[Any], wanted: Filter) -> list[dict[str, Any]]:
         LEFT JOIN organization_access o ON o.organization_id = u.organization_id
         ORDER BY {key} COLLATE "C" {order}, n.account_id {order}"""  # noqa: S608 our own words
     # Planned for these very values: what is quick for a small partner takes seconds for a large one.
-    return connection.execute(query, _values(wanted), prepare=False).fetchall()
+    return connection.execute(query, _values(wanted), prepare=False)
 
 
 def _chosen(wanted: Filter, source: str, order: str) -> str:
@@ -225,14 +230,11 @@ def overdue(connection: Connection[Any], partner_id: str, *, partner_users: bool
 
 
 _ORGANIZATIONS = """
-    WITH few AS MATERIALIZED (SELECT organization_id, name FROM organization_access WHERE partner_id = %s LIMIT %s)
-    SELECT CASE WHEN (SELECT count(*) FROM few) <= %s THEN (SELECT
-        coalesce(array_agg(ARRAY[organization_id, name] ORDER BY lower(name) COLLATE "C", organization_id), '{}') FROM few)
-        END AS found"""
+    SELECT CASE WHEN NOT EXISTS (SELECT FROM organization_access WHERE partner_id = %s OFFSET %s) THEN (SELECT
+        coalesce(array_agg(ARRAY[organization_id, name] ORDER BY lower(name) COLLATE "C", organization_id), '{}')
+        FROM organization_access WHERE partner_id = %s) END AS found"""
 
 
-def organizations(connection: Connection[Any], partner_id: str, most: int) -> list[list[str]] | None:
-    """Return id and name of a partner's organizations, by name; None when there are more than so many."""
-    row: Any = connection.execute(_ORGANIZATIONS, (partner_id, most + 1, most)).fetchone()
-    found: list[list[str]] | None = row["found"]
-    return found
+def ask_organizations(connection: Connection[Any], partner_id: str, most: int) -> Cursor[Any]:
+    """Ask for id and name of a partner's organizations, by name, as ``found``; None when there are more than so many."""
+    return connection.execute(_ORGANIZATIONS, (partner_id, most, partner_id))

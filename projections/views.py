@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence, Sized
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
-from psycopg import Connection
+from psycopg import Connection, Cursor
 
 from domain.kernel import Envelope
 from projections import audit_trail, log_minute, mail_state, partner_policy, status_history, user_status
@@ -17,6 +17,8 @@ POSITION = """
     SELECT coalesce(min(coalesce(t.notification_id, 0)), 0) AS position
     FROM unnest(%s::text[]) AS p (name) LEFT JOIN notification_tracking t ON t.application_name = p.name"""
 """How far these parts have come, all of them: what a reader may count on."""
+_IN_ONE_LOOK = f"""
+    SELECT position, coalesce((SELECT max(notification_id) FROM stored_events), 0) AS newest FROM ({POSITION}) p"""  # noqa: S608 our own words
 One = Callable[[str, tuple[object, ...]], Any]
 """Returns one row of a query, by the names of its columns."""
 
@@ -84,6 +86,17 @@ def position(connection_one: One, *views: str) -> int:
     """Return how far these views have come: each of their parts has come at least there."""
     found: int = connection_one(POSITION, ([each.name for each in parts(*views)],))["position"]
     return found
+
+
+def ask_how_far(connection: Connection[Any], *views: str) -> Cursor[Any]:
+    """Ask for ``position``, how far these views have come, and ``newest``, where the log ends as this database has it."""
+    return connection.execute(_IN_ONE_LOOK, (_array(views),))
+
+
+@lru_cache
+def _array(views: tuple[str, ...]) -> str:
+    """Return the names of all parts of these views as PostgreSQL writes an array."""
+    return f"{{{','.join(each.name for each in parts(*views))}}}"
 
 
 def wait_for(connection_one: One, views: Sequence[str], at: int, seconds: float) -> bool:

@@ -110,8 +110,9 @@ _RELAY_LOCK = 7_235_032
 
 def relay() -> None:
     """Publish each fact to the message stream."""
-    settings = _child()
-    asyncio.run(_relay(settings))
+    import uvloop  # noqa: PLC0415 each fact passes the relay's event loop; no other program of these needs this one
+
+    uvloop.run(_relay(_child()))
 
 
 async def _relay(settings: Settings) -> None:

@@ -42,6 +42,7 @@ _templates = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    auto_reload=False,
 )
 _templates.filters["when"] = when
 _templates.globals["labels"] = LABELS

@@ -12,7 +12,7 @@ from api.doors import SIGNED_IN, Admit, Asked
 from api.frame.forms import Wrong, command, stepped_up
 from api.frame.page import catch_up, go, page, tried
 from api.listing import Sort, Wanted, listed
-from api.past import bad, moment_of
+from api.past import Moment, bad, moment_of
 from api.routes import Door
 from domain.facts import PartnerType, Role
 from domain.kernel import Refused
@@ -20,7 +20,7 @@ from domain.permissions import Action, AnotherTenant, Member, check_reset, may
 from handlers import policy, reset
 from handlers.callers import member
 from handlers.shapes import Id
-from projections import status_history, user_status
+from projections import status_history
 
 router = APIRouter(route_class=Door, include_in_schema=False)
 PATH = "/user-management"
@@ -64,6 +64,7 @@ def _wanted(asked: Asked, partner_id: str) -> Wanted:
         sort=cast("Sort", given["sort"] or "name"),
         cursor=given["cursor"] or None,
         limit=ROWS,
+        menu=ORGANIZATIONS_IN_A_MENU,
         moment=moment_of(f"{given['as_of']}Z" if _LOCAL.fullmatch(given["as_of"]) else given["as_of"], asked),
     )
 
@@ -74,23 +75,23 @@ def _show(asked: Asked, wrong: Wrong | None = None, asks_about: str = "") -> Res
     policy.allowed(partner_id, Action.SEE_USERS, asked.caller, asked.s)
     wanted = _wanted(asked, partner_id)
     found = listed(wanted, partial(catch_up, asked), asked)
-    with asked.watchword.views.connection() as connection:
-        organizations = user_status.organizations(connection, partner_id, ORGANIZATIONS_IN_A_MENU)
-        demands = wanted.moment and status_history.policy_at(connection, partner_id, wanted.moment.position)
     me = member(account)
+    resets = may(me, Action.RESET_USER) and wanted.moment is None
+    for row in found.rows if resets else ():
+        row["not_resettable"] = _not_resettable(me, row)
     given = asked.request.query_params
     about = asks_about or (given.get("account", "") if given.get("ask") == "reset" else "")
     return page(
         asked,
         "users/list.html",
         wrong=wrong,
-        rows=[{**row, "not_resettable": _not_resettable(me, row)} for row in found.rows],
-        may_reset=may(me, Action.RESET_USER) and wanted.moment is None,
-        demands=demands,
+        rows=found.rows,
+        may_reset=resets,
+        demands=_demands(asked, partner_id, wanted.moment) if wanted.moment else None,
         partner=account.partner_name,
         wanted=wanted,
         roles=list(Role),
-        organizations=organizations,
+        organizations=found.organizations,
         target=_target(asked, me, about) if about and may(me, Action.RESET_USER) else None,
         here=_kept(asked),
         today=_kept(asked, cursor="", as_of=""),
@@ -102,6 +103,11 @@ def _show(asked: Asked, wrong: Wrong | None = None, asks_about: str = "") -> Res
         position=found.position,
         lag_ms=found.lag_ms,
     )
+
+
+def _demands(asked: Asked, partner_id: str, moment: Moment) -> dict[str, Any] | None:
+    with asked.watchword.views.connection() as connection:
+        return status_history.policy_at(connection, partner_id, moment.position)
 
 
 def _not_resettable(me: Member, row: dict[str, Any]) -> str:

@@ -12,12 +12,10 @@ from api.past import AsOf, bad, moment_of
 from api.rest import json_doors
 from api.rest.answers import (
     DayAnswer,
-    MailAnswer,
     MinPosition,
     PolicyAnswer,
     SumAnswer,
     SummaryAnswer,
-    UserAnswer,
     UsersAnswer,
 )
 from domain.facts import Population
@@ -106,24 +104,24 @@ def read_users(
     policy.allowed(partner_id, Action.SEE_USERS, asked.caller, asked.s)
     moment = moment_of(as_of, asked)
     wanted = Wanted(partner_id, mfa_status, organization, role, q, sort, cursor, limit, moment)
-    found = listed(wanted, partial(asked.wait, min_position), asked)
-    return UsersAnswer(
-        as_of=moment.position if moment else None,
-        items=[_user(row) for row in found.rows],
-        next_cursor=found.next_cursor,
-        position=found.position,
-        lag_ms=found.lag_ms,
-    )
+    found = listed(wanted, partial(asked.wait, min_position), asked, least=min_position or 0)
+    answer = {
+        "as_of": moment.position if moment else None,
+        "items": [_user(row) for row in found.rows],
+        "next_cursor": found.next_cursor,
+        "position": found.position,
+        "lag_ms": found.lag_ms,
+    }
+    return UsersAnswer.model_validate(answer)  # all rows at once
 
 
-def _user(row: dict[str, Any]) -> UserAnswer:
+def _user(row: dict[str, Any]) -> dict[str, Any]:
+    """Return what a ``UserAnswer`` is made of."""
     mail = None
     if row["mail_kind"]:
-        mail = MailAnswer(
-            kind=row["mail_kind"], state=row["mail_state"], settled_at=row["mail_settled_at"], tries=row["mail_tries"]
-        )
-    portal: Literal["partner", "end_user"] = "partner" if row["organization"] is None else "end_user"
-    return UserAnswer.model_validate({**row, "portal": portal, "mail": mail}, extra="ignore")
+        names = {"kind": "mail_kind", "state": "mail_state", "settled_at": "mail_settled_at", "tries": "mail_tries"}
+        mail = {name: row[column] for name, column in names.items()}
+    return {**row, "portal": "partner" if row["organization"] is None else "end_user", "mail": mail}
 
 
 @router.get("/partners/{partner_id}/summary")

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
+from eventsourcing.persistence import ProgrammingError
+from psycopg import sql
 
 from handlers.adapters.postgres.event_store import PostgresEventStore
 from tests.contract.plugs import change, origin, rising, step_of
@@ -78,6 +80,43 @@ def test_a_reader_sees_every_committed_fact_once_and_in_order(postgres: Postgres
     assert seen == _stored(database)
     assert rising(seen)
     assert len(seen) > 12 * EACH
+
+
+def test_readers_that_share_a_horizon_pass_nothing_over(postgres: PostgresEventStore, database: Database) -> None:
+    """What another reader sees as settled may have been committed after one's own look at the facts."""
+    shared, done = PostgresEventStore(database.app_url, pool_size=6), threading.Event()
+
+    def beside() -> list[int]:
+        return _follow(lambda after: [each.position for each in shared.read(after, 50)], done)
+
+    with ThreadPoolExecutor(4) as threads:
+        others = [threads.submit(beside) for _ in range(4)]
+        seen = _beside_writers(database, postgres, lambda after: [each.position for each in shared.read(after, 50)])
+        done.set()
+        all_seen = [seen, *(each.result() for each in others)]
+    shared.close()
+    assert all_seen == [_stored(database)] * 5
+
+
+def test_at_a_stricter_isolation_the_log_is_not_followed_rather_than_passed_over(database: Database) -> None:
+    """There the facts would be those of before the horizon, which counts later ones as committed."""
+    with psycopg.connect(database.owner_url, autocommit=True) as owner:
+        name = sql.Identifier(owner.info.dbname)
+        setting = "SET default_transaction_isolation = 'repeatable read'"
+        owner.execute(sql.SQL("ALTER DATABASE {} " + setting).format(name))
+    store = PostgresEventStore(database.app_url)
+    store.append(change("user_mfa:one", 0, 1), origin=origin())
+    with pytest.raises(ProgrammingError, match="read committed"):
+        store.read(0, 10)
+    store.close()
+
+
+def test_whoever_is_behind_reads_on_to_the_end_in_full_pages(postgres: PostgresEventStore) -> None:
+    postgres.append(change("user_mfa:one", 0, *range(7)), origin=origin())
+    assert [each.position for each in postgres.read(6, 10)] == [7], "from here on it is known to be settled"
+    postgres.append(change("user_mfa:two", 0, *range(3)), origin=origin())
+    pages = [[each.position for each in postgres.read(after, 4)] for after in (0, 4, 8, 10)]
+    assert pages == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10], []]
 
 
 def test_a_reader_without_the_horizon_passes_facts_over(postgres: PostgresEventStore, database: Database) -> None:

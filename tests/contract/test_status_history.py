@@ -53,9 +53,8 @@ def test_an_account_at_a_position_is_what_a_fold_of_the_log_up_to_there_gives(pa
 
 
 def test_organizations_are_those_of_the_partner_by_name(past: Past) -> None:
-    assert user_status.organizations(past.connection, "p-1", 2) == [["o-1", "O-1"], ["o-2", "O-2"]]
-    assert user_status.organizations(past.connection, "p-1", 1) is None
-    assert user_status.organizations(past.connection, "p-none", 1) == []
+    for partner, most, found in (("p-1", 2, [["o-1", "O-1"], ["o-2", "O-2"]]), ("p-1", 1, None), ("p-none", 1, [])):
+        assert user_status.ask_organizations(past.connection, partner, most).fetchone() == {"found": found}
 
 
 def test_spans_follow_each_other_without_a_gap_and_each_differs_from_the_one_before(past: Past) -> None:

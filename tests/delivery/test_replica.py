@@ -104,6 +104,9 @@ def test_a_replica_that_has_stopped_following_is_waited_for_and_is_never_taken_f
         assert owner.get(path, min_position=position).status_code == 503
         old = owner.get(path).json()
         assert (old["enforce_partner_users"], old["position"] < position) == (False, True)
+        portal.clock.advance(seconds=3)
+        users = owner.get("/partners/dist/users").json()
+        assert (users["position"] < position, users["lag_ms"] >= 3000) == (True, True)
         replica.execute("SELECT pg_wal_replay_resume()")
     until(lambda: owner.get(path, min_position=position).status_code == 200)
     assert owner.get(path, min_position=position).json()["enforce_partner_users"] is True

@@ -58,21 +58,30 @@ _REGISTERED: dict[type[Fact], str] = {
 }
 """Who is new here: as many as come in a row are one statement, which finds the facts' own words in JSON."""
 _RAISE = "UPDATE account_access SET generation = generation + 1 WHERE account_id = %s"
-_GENERATION_OF = {
-    Population.PARTNER_USERS: "partner_users_generation",
-    Population.ORGANIZATIONS: "organizations_generation",
-}
+_RAISE_POPULATIONS = """
+    UPDATE partner_access SET partner_users_generation = partner_users_generation + %s,
+        organizations_generation = organizations_generation + %s WHERE partner_id = %s"""
 
 
 def fold_access(connection: Connection[Any], envelopes: Iterable[Envelope]) -> None:
     """Bring the access tables to where the facts have led."""
-    for registered, same in groupby(envelopes, key=lambda each: _REGISTERED.get(type(each.fact))):
-        if registered is not None:
+    for kind, same in groupby(envelopes, key=lambda each: type(each.fact)):
+        if kind in _REGISTERED:
             new = [{"subject": each.subject_id, **vars(each.fact)} for each in same]
-            connection.execute(registered, (orjson.dumps(new).decode(),))
+            connection.execute(_REGISTERED[kind], (orjson.dumps(new).decode(),))
+        elif kind is EveryoneSignedOut:
+            _sign_out(connection, same)
         else:
             for envelope in same:
                 _fold(connection, envelope)
+
+
+def _sign_out(connection: Connection[Any], envelopes: Iterable[Envelope]) -> None:
+    """End the sessions of a partner's populations by one statement: a second one would write the same row again."""
+    for partner_id, same in groupby(envelopes, key=lambda each: each.subject_id):
+        ended = [each.fact.population for each in same if isinstance(each.fact, EveryoneSignedOut)]
+        raised = (ended.count(Population.PARTNER_USERS), ended.count(Population.ORGANIZATIONS))
+        connection.execute(_RAISE_POPULATIONS, (*raised, partner_id))
 
 
 def _fold(connection: Connection[Any], envelope: Envelope) -> None:
@@ -87,7 +96,7 @@ def _fold(connection: Connection[Any], envelope: Envelope) -> None:
 def changes_access(envelope: Envelope) -> bool:
     """Say whether the fact touches anybody's place, role, sessions or identities."""
     return (
-        type(envelope.fact) in _REGISTERED
+        type(envelope.fact) in {*_REGISTERED, EveryoneSignedOut}
         or ends_sessions(envelope.fact)
         or isinstance(envelope.fact, FOLDED)
         or bool(_directory(envelope, envelope.fact))
@@ -114,9 +123,6 @@ def _directory(envelope: Envelope, fact: Fact) -> list[tuple[str, tuple[object, 
             return [("UPDATE partner_access SET name = %s WHERE partner_id = %s", (fact.name, subject))]
         case OrganizationRenamed():
             return [("UPDATE organization_access SET name = %s WHERE organization_id = %s", (fact.name, subject))]
-        case EveryoneSignedOut():
-            column = _GENERATION_OF[fact.population]
-            return [(f"UPDATE partner_access SET {column} = {column} + 1 WHERE partner_id = %s", (subject,))]  # noqa: S608 our own column
         case _:
             return _account(subject, fact)
 

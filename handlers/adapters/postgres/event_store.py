@@ -15,6 +15,7 @@ from domain.kernel import Envelope, Fact
 from handlers.adapters.postgres import reading
 from handlers.adapters.postgres.bell import Bell
 from handlers.adapters.postgres.database import new_pool
+from handlers.adapters.postgres.horizon import Horizon
 from handlers.adapters.postgres.migrate import library_environment
 from handlers.adapters.postgres.recorder import SILENCE, Factory, Recorder
 from handlers.adapters.postgres.snapshots import EVERY, KEPT, Snapshots, from_kept, state_of
@@ -94,6 +95,7 @@ class PostgresEventStore:
         pool.open()
         self._recorder.datastore.pool = pool  # one way to connect for everything
         self._bell = Bell(pool)
+        self._horizon = Horizon()
         self._states = States()
         self._snapshots = Snapshots(pool, keys) if keys else None
 
@@ -196,11 +198,12 @@ class PostgresEventStore:
 
     def read(self, after: int, limit: int) -> Sequence[Envelope]:
         """Return the next envelopes of the whole log, in position order, up to where nothing can still be committed."""
-        settled = self._answer(lambda: self._recorder.settled(after))
-        if settled <= after:
-            return []
-        span = "notification_id > %s AND notification_id <= %s ORDER BY notification_id LIMIT %s"
-        return self._found(span, after, settled, limit)
+
+        def ask() -> list[reading.Stored]:
+            with self._recorder.datastore.get_connection() as connection:
+                return self._horizon.read(connection, after, limit)
+
+        return reading.envelopes(self._answer(ask))
 
     def _found(self, condition: str, *values: object) -> list[Envelope]:
         query = f"SELECT {reading.COLUMNS} FROM stored_events WHERE {condition}"  # noqa: S608 our own words
