@@ -1,6 +1,7 @@
 """The one log in PostgreSQL, built on the event sourcing library: bare facts in envelopes, lasting topics, exact answers."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import is_dataclass
 from typing import Any, TypeVar
 
@@ -24,7 +25,10 @@ from handlers.ports.log import State, enveloped
 
 Answer = TypeVar("Answer")
 
+_FACTS = f"SELECT {reading.COLUMNS} FROM stored_events WHERE "  # noqa: S608 our own words
 _NEWER = "originator_id = %s AND originator_version > %s ORDER BY originator_version"
+_MANY, _AT_ONCE = 1_000, 100
+"""Where so many facts are read, so many at once are decoded while the database looks for the next ones."""
 _LOST_ANSWERS = 3
 """How often an append whose answer was lost is asked again, under its own command id."""
 
@@ -185,11 +189,21 @@ class PostgresEventStore:
         if settled <= after:
             return []
         span = "notification_id > %s AND notification_id <= %s ORDER BY notification_id LIMIT %s"
-        return self._found(span, after, settled, limit)
+        find = self._streamed if min(limit, settled - after) >= _MANY else self._found
+        return find(span, after, settled, limit)
 
     def _found(self, condition: str, *values: object) -> list[Envelope]:
-        query = f"SELECT {reading.COLUMNS} FROM stored_events WHERE {condition}"  # noqa: S608 our own words
-        return reading.envelopes(self._rows(query, values))
+        return reading.envelopes(self._rows(_FACTS + condition, values))
+
+    def _streamed(self, condition: str, *values: object) -> list[Envelope]:
+        def ask() -> list[Envelope]:
+            with self._recorder.datastore.get_connection() as connection:
+                cursor = connection.cursor(binary=True, row_factory=tuple_row)
+                rows: Any = cursor.stream(_FACTS + condition, values, binary=True, size=_AT_ONCE)
+                with closing(rows):  # also when a fact cannot be read: the rest is not waited for
+                    return reading.envelopes(rows)
+
+        return self._answer(ask)
 
     def _rows(self, query: str, values: Sequence[object]) -> list[Any]:
         def ask() -> list[Any]:
