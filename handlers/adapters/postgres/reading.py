@@ -100,7 +100,7 @@ class _Open:
 
 
 def _envelope(fact: Fact, stream: str, version: int, told: _Told, position: int) -> Envelope:
-    """Return an envelope: what its own ``__init__`` gives. The filled one becomes it by name, since both have one layout."""
+    """Return an envelope: what its own ``__init__`` gives. The filled one turns into it: both have one layout."""
     envelope: Any = _Open()
     envelope.fact = fact
     envelope.stream = stream
