@@ -6,6 +6,7 @@ Hashes are SHA-256. Leaves and nodes are hashed with a different first byte, so 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 from hashlib import sha256
+from operator import add
 
 HASH_BYTES = 32
 EMPTY_ROOT = sha256(b"").digest()
@@ -40,15 +41,23 @@ class Frontier:
         self.size = size
         self.peaks = list(peaks)
 
-    def add(self, leaf: bytes) -> list[bytes]:
-        """Add a leaf's hash, and return those of all full subtrees that end with it, its own first."""
-        ended, full = [leaf], self.size
-        while full & 1:
-            leaf = node_hash(self.peaks.pop(), leaf)
-            ended.append(leaf)
-            full >>= 1
-        self.peaks.append(leaf)
-        self.size += 1
+    def extend(self, leaves: Sequence[bytes]) -> list[bytes]:
+        """Add leaves' hashes; return for each those of all full subtrees that end with it in a row, its own first.
+
+        All nodes of a level are hashed before the next level, which is quicker than to climb from every leaf.
+        """
+        ended, nodes, rest, height = list(leaves), list(leaves), list[bytes](), 0
+        while nodes:
+            if self.size >> height & 1:
+                nodes.insert(0, self.peaks.pop())
+            if len(nodes) & 1:
+                rest.append(nodes.pop())
+            nodes = [*map(node_hash, nodes[::2], nodes[1::2])]
+            height += 1
+            first = (((self.size >> height) + 1) << height) - 1 - self.size
+            ended[first :: 1 << height] = map(add, ended[first :: 1 << height], nodes)
+        self.peaks += reversed(rest)
+        self.size += len(leaves)
         return ended
 
     def root(self) -> bytes:

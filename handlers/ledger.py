@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import count
 
 from domain.merkle import Frontier, consistency_proof, frontier, inclusion_proof, leaf_hash
 from handlers.ports import Checkpoint, Leaf, LedgerBroken, Note, Notes, StoredFact, Tree
@@ -111,4 +112,6 @@ class Ledger:
 
 def grown(end: Frontier, facts: Sequence[StoredFact]) -> list[Leaf]:
     """Return the leaves of these facts after the tree's end."""
-    return [Leaf(end.size, fact.position, b"".join(end.add(leaf_hash(fact.leaf())))) for fact in facts]
+    numbers = count(end.size)
+    hashes = end.extend([leaf_hash(fact.leaf()) for fact in facts])
+    return [Leaf(number, fact.position, each) for number, fact, each in zip(numbers, facts, hashes, strict=False)]

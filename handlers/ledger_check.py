@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, zip_longest
+from itertools import count, zip_longest
 
 from domain.merkle import HASH_BYTES, Frontier, frontier, leaf_hash
 from handlers.ports import Leaf, LedgerBroken, Note, Notes, StoredFact, Tree
 
-PAGE = 1000
-"""Rows that are read at once; nothing else grows with the log."""
+PAGE = 250
+"""Rows that are held at once, however long the log is: few enough to stay in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,21 +116,32 @@ class LedgerCheck:
         found, end = self._found, self._end
         head = next((each for each in heads if each.checkpoint.size >= end.size), None)
         head = self._hold(head, heads)
-        leaves, facts = self._leaves(end.size, size), self._facts(found.position, last)
-        for leaf, fact in zip_longest(chain.from_iterable(leaves), chain.from_iterable(facts)):
-            wrong = _difference(end, leaf, fact)
-            if wrong:
-                found.add("fact", wrong[0], position=wrong[1])
-                return head
-            found.facts, found.position = end.size, fact.position
-            if head and head.checkpoint.size == end.size:
-                head = self._hold(head, heads)
-                if "root" in found.findings:
+        every_leaf = self._tree.every_leaf(end.size, size, PAGE)
+        every_fact = self._tree.every_fact(found.position, last, PAGE)
+        for leaves, facts in zip_longest(every_leaf, every_fact, fillvalue=()):
+            at = 0
+            while at < max(len(leaves), len(facts)):
+                until = at + (head.checkpoint.size - end.size if head else PAGE)
+                if "root" in found.findings or not self._right(leaves[at:until], facts[at:until]):
                     return head
-            if end.size % PAGE == 0:
-                progress(end.size)
-        progress(end.size)
+                head, at = self._hold(head, heads), until
+            progress(end.size)
         return head
+
+    def _right(self, leaves: Sequence[Leaf], facts: Sequence[StoredFact]) -> bool:
+        """Hold these facts against their leaves: all at once, and one by one to find which one is wrong."""
+        found, end = self._found, self._end
+        before = Frontier(end.size, end.peaks)
+        hashes = end.extend([leaf_hash(fact.leaf()) for fact in facts])
+        if [*zip(count(before.size), (fact.position for fact in facts), hashes)] == [*leaves]:
+            found.facts, found.position = end.size, facts[-1].position
+            return True
+        for leaf, fact in zip_longest(leaves, facts):
+            if wrong := _difference(before, leaf, fact):
+                found.add("fact", wrong[0], position=wrong[1])
+                return False
+            found.facts, found.position = before.size, fact.position
+        return True
 
     def _hold(self, head: Note | None, heads: Iterator[Note]) -> Note | None:
         """Hold a checkpoint of the tree's present size against its root; return the next one."""
@@ -166,16 +177,6 @@ class LedgerCheck:
     def _lost(self, size: int) -> None:
         self._found.add("lost", f"the database knows a checkpoint of {size} facts that the file lacks")
 
-    def _leaves(self, start: int, end: int) -> Iterator[Sequence[Leaf]]:
-        while start < end and (page := self._tree.leaves(start, min(PAGE, end - start))):
-            yield page
-            start = page[-1].number + 1
-
-    def _facts(self, after: int, until: int) -> Iterator[Sequence[StoredFact]]:
-        while page := self._tree.facts(after, until, PAGE):
-            yield page
-            after = page[-1].position
-
 
 def _difference(end: Frontier, leaf: Leaf | None, fact: StoredFact | None) -> tuple[str, int] | None:
     """Add the fact to the tree's end; return what is wrong with it, and the position."""
@@ -187,7 +188,7 @@ def _difference(end: Frontier, leaf: Leaf | None, fact: StoredFact | None) -> tu
         return f"position {fact.position} was added", fact.position
     if fact.position > leaf.position:
         return f"position {leaf.position} is missing", leaf.position
-    hashes = b"".join(end.add(leaf_hash(fact.leaf())))
+    (hashes,) = end.extend([leaf_hash(fact.leaf())])
     if hashes == leaf.hashes:
         return None
     if hashes[:HASH_BYTES] != leaf.hashes[:HASH_BYTES]:

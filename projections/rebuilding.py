@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ Progress = Callable[[int], None]
 """Told each position that was reached."""
 Places = Mapping[int | None, int]
 """How far each shard of a view has come."""
-Due = Callable[[Sequence[Envelope]], list[Envelope]]
+Due = Callable[[Sequence[Envelope]], Sequence[Envelope]]
 """Returns what of a page is to be folded yet."""
 WORK_MEM = "256MB"
 """Two whole tables are compared in memory where that is enough."""
@@ -126,21 +126,22 @@ def _fold(
             time.sleep(POLL_SECONDS)
 
 
-def _due(built: Places, places: Places, page: Sequence[Envelope]) -> list[Envelope]:
-    """Return what each shard has folded since."""
+def _due(built: Places, places: Places, page: Sequence[Envelope]) -> Sequence[Envelope]:
+    """Return what each shard has folded since: as a rule, all of the page."""
+    if page and max(built.values()) < page[0].position and page[-1].position <= min(places.values()):
+        return page
     shards = [None if None in places else shard_of(each.tenant) for each in page]
     return [each for each, shard in zip(page, shards, strict=True) if built[shard] < each.position <= places[shard]]
 
 
 def _add_some(fold: Fold, due: Due, read: Read, after: int, until: int, progress: Progress) -> int:
     """Take in as much as is written at once, and return up to where that was."""
-    with closing(pages(read, read(after, PAGE))) as coming:
-        for page in coming:
-            fold.add(due(page))
-            after = min(page[-1].position, until)
-            progress(after)
-            if after == until or len(fold) >= ROWS:
-                break
+    for page in pages(read, read(after, PAGE)):
+        fold.add(due(page))
+        after = min(page[-1].position, until)
+        progress(after)
+        if after == until or len(fold) >= ROWS:
+            break
     return after
 
 

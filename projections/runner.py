@@ -5,9 +5,8 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
@@ -48,16 +47,14 @@ _TRACK = """
 _log = logging.getLogger("watchword.projector")
 
 
-def pages(read: Read, page: Sequence[Envelope], most: int = MOST) -> Generator[Sequence[Envelope], None, None]:
-    """Return this page and those that follow, so many facts at most; each is read while the one before is taken in."""
+def pages(read: Read, page: Sequence[Envelope], most: int = MOST) -> Iterator[Sequence[Envelope]]:
+    """Return this page and those that follow, so many facts at most. A thread that reads ahead only fights for the GIL."""
     taken = len(page)
-    with ThreadPoolExecutor(1, "reader") as reader:
-        while page:
-            more = len(page) == PAGE and taken < most
-            coming = reader.submit(read, page[-1].position, min(PAGE, most - taken)) if more else None
-            yield page
-            page = coming.result() if coming else []
-            taken += len(page)
+    while page:
+        yield page
+        more = len(page) == PAGE and taken < most
+        page = read(page[-1].position, min(PAGE, most - taken)) if more else []
+        taken += len(page)
 
 
 class _Folding(NamedTuple):
@@ -138,13 +135,13 @@ class Projector:
                 by_view[part.view].append(part)
             folds = [_Folding(every, VIEWS[view].Fold(self._shares.session)) for view, every in by_view.items()]
             taken, ends = 0, time.monotonic() + BATCH_SECONDS
-            with closing(pages(self._read, page, most)) as coming:
-                for each in coming:
-                    after, taken = min(each[-1].position, until), taken + len(each)
-                    folds = self._add(folds, [one for one in each if one.position <= until], taken)
-                    rows = max((len(one.fold) for one in folds), default=ROWS)
-                    if rows >= ROWS or after == until or time.monotonic() > ends:
-                        break
+            for each in pages(self._read, page, most):
+                after, taken = min(each[-1].position, until), taken + len(each)
+                due = each if after < until else [one for one in each if one.position <= until]
+                folds = self._add(folds, due, taken)
+                rows = max((len(one.fold) for one in folds), default=ROWS)
+                if rows >= ROWS or after == until or time.monotonic() > ends:
+                    break
             self._write_each(folds, after, taken)
         return taken * len(by_view)
 

@@ -30,7 +30,7 @@ class Fold(Rows):
     def add(self, envelopes: Iterable[Envelope]) -> None:
         """Take in what happened next."""
         happened = [(each.subject_id, each, changed) for each in envelopes if (changed := changes(each.fact, each.at))]
-        self.know(account for account, _, _ in happened)
+        self.know({account for account, _, _ in happened})
         for account, each, changed in happened:
             changed["position"] = each.position
             if type(each.fact) is f.AccountRegistered:
@@ -39,35 +39,36 @@ class Fold(Rows):
                 self.change(account, changed)
 
 
-def changes(fact: object, at: datetime) -> dict[str, object]:
+def changes(fact: Any, at: datetime) -> dict[str, object]:  # noqa: ANN401 each case knows the kind
     """Return the columns that a fact about an account sets; the registration sets all."""
-    match fact:
-        case f.Verified():  # by far the most frequent one
-            active = {"factor": "active", "owed": False, "since": at} if fact.purpose is f.Purpose.SETUP else {}
-            return {**active, "last_verified_at": at, "locked_until": None}
-        case f.AccountRegistered():
+    match type(fact):  # not the fact itself: a model takes three times as long to say that it is of another kind
+        case f.Verified:  # by far the most frequent one
+            if fact.purpose is f.Purpose.SETUP:
+                return {"factor": "active", "owed": False, "since": at, "last_verified_at": at, "locked_until": None}
+            return {"last_verified_at": at, "locked_until": None}
+        case f.AccountRegistered:
             place = {"partner_id": fact.partner_id, "organization_id": fact.organization_id, "role": fact.role.value}
             begun = {"account_state": "open", "factor": "none", "owed": False, "since": at}
             return {**place, **begun, "last_verified_at": None, "locked_until": None}
-        case f.AccountMoved():
+        case f.AccountMoved:
             return {"organization_id": fact.organization_id, "role": fact.role.value}
-        case f.RoleChanged():
+        case f.RoleChanged:
             return {"role": fact.role.value}
-        case f.AccountDisabled():
+        case f.AccountDisabled:
             return {"account_state": "disabled"}
-        case f.AccountRestored():
+        case f.AccountRestored:
             return {"account_state": "open"}
-        case f.AccountErased():
+        case f.AccountErased:
             return {"account_state": "erased"}
-        case f.Enabled():
+        case f.Enabled:
             return {"factor": "pending", "since": at}
-        case f.Locked():
+        case f.Locked:
             return {"locked_until": fact.until or _NO_LOCK_ENDS}
-        case f.Unlocked():
+        case f.Unlocked:
             return {"locked_until": None}
-        case f.Disabled():
+        case f.Disabled:
             return {"factor": "none", "owed": False, "since": at}
-        case f.ResetConfirmed():
+        case f.ResetConfirmed:
             owed = fact.by is f.Initiator.ADMINISTRATOR
             return {"factor": "pending" if owed else "none", "owed": owed, "since": at, "locked_until": None}
         case _:

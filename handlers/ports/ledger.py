@@ -11,7 +11,7 @@ from domain.merkle import Frontier, Node
 
 LEAF_FORMAT = 1
 """The first byte of every leaf. Another encoding would be another number."""
-_BEGINNING, _MIDDLE, _LENGTH = Struct(">BIqI"), Struct(">IqI"), Struct(">I")
+_BEGINNING, _MIDDLE, _LENGTH = Struct(">BIqI").pack, Struct(">IqI").pack, Struct(">I").pack
 """What stands before the stream, between it and the topic, and before the state."""
 _ABSENT = 0xFFFFFFFF
 """Stands for the length of a column that is NULL, which is not the same as an empty one."""
@@ -38,10 +38,10 @@ class StoredFact(NamedTuple):
         position, stream, version, topic, state = self
         name = stream.encode()
         kind = b"" if topic is None else topic.encode()
-        beginning = _BEGINNING.pack(LEAF_FORMAT, 8, position, len(name))
-        middle = _MIDDLE.pack(8, version, _ABSENT if topic is None else len(kind))
-        end = _LENGTH.pack(_ABSENT) if state is None else _LENGTH.pack(len(state)) + state
-        return b"".join((beginning, name, middle, kind, end))
+        beginning = _BEGINNING(LEAF_FORMAT, 8, position, len(name))
+        middle = _MIDDLE(8, version, _ABSENT if topic is None else len(kind))
+        length = _LENGTH(_ABSENT if state is None else len(state))
+        return b"".join((beginning, name, middle, kind, length, state or b""))
 
 
 class Leaf(NamedTuple):
@@ -96,6 +96,12 @@ class Tree(Protocol):
 
     def leaves(self, start: int, limit: int) -> Sequence[Leaf]:
         """Return the next leaves, from one number on."""
+
+    def every_leaf(self, start: int, end: int, page: int) -> Iterator[Sequence[Leaf]]:
+        """Return all leaves from one number on to before another, so many at once, as one moment saw them."""
+
+    def every_fact(self, after: int, until: int, page: int) -> Iterator[Sequence[StoredFact]]:
+        """Return all rows of the log after a position, up to and with another, so many at once, as one moment saw them."""
 
     def leaf_at(self, position: int) -> Leaf | None:
         """Return the leaf of the fact at a position, None when no fact of the tree stands there."""

@@ -5,14 +5,17 @@ from typing import Any
 
 import msgspec
 import orjson
+import psycopg
 import pytest
 
 from domain.facts import Purpose, Verified
 from domain.kernel import FACTS, Envelope, Fact
-from handlers.adapters.postgres.event_store import EnvelopeMapper
-from handlers.adapters.postgres.reading import envelopes
-from tests.contract.plugs import NOON
+from handlers.adapters.postgres import event_store
+from handlers.adapters.postgres.event_store import PostgresEventStore
+from handlers.adapters.postgres.reading import EnvelopeMapper, envelopes
+from tests.contract.plugs import NOON, change, origin
 from tests.history.test_goldens import GOLDENS
+from tests.servers import Database
 
 
 def stored(fact: Fact) -> tuple[Envelope, tuple[int, str, int, str, bytes]]:
@@ -70,3 +73,38 @@ def test_what_was_not_stored_yet_has_its_default() -> None:
 def test_bytes_without_the_shape_of_their_topic_are_refused(fact: dict[str, Any]) -> None:
     with pytest.raises(msgspec.ValidationError):
         of({"fact": fact, "at": NOON.isoformat(), "actor": "system", "tenant": "dist", "command_id": "c"})
+
+
+@pytest.mark.parametrize("many", [1, 4])
+def test_many_facts_are_the_same_as_a_few_at_a_time(
+    postgres: PostgresEventStore, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    for number in range(9):
+        postgres.append(change(f"user_mfa:{number % 2}", number // 2, number), origin=origin())
+    few = [each for after in range(0, 9, 3) for each in postgres.read(after, 3)]
+    assert [each.position for each in few] == list(range(1, 10))
+    monkeypatch.setattr(event_store, "_MANY", many)
+    monkeypatch.setattr(event_store, "_AT_ONCE", 2)
+    assert postgres.read(0, 100) == few
+    assert [each.position for each in postgres.read(0, 100)] == list(range(1, 10))
+    assert postgres.read(2, 5) == few[2:7]
+    assert postgres.read(8, 5) == few[8:]
+
+
+def test_a_fact_that_cannot_be_read_among_many_is_said_and_the_next_reader_is_answered(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_store, "_MANY", 2)
+    monkeypatch.setattr(event_store, "_AT_ONCE", 2)
+    store = PostgresEventStore(database.app_url, pool_size=1)
+    for number in range(9):
+        store.append(change("user_mfa:1", number, number), origin=origin())
+    with psycopg.connect(database.owner_url) as owner:
+        owner.execute("ALTER TABLE stored_events DISABLE TRIGGER USER")
+        owner.execute("UPDATE stored_events SET topic = 'user_mfa.unheard_of.v1' WHERE notification_id = 5")
+        owner.execute("UPDATE stored_events SET state = 'broken' WHERE notification_id = 7")
+    for after, error in ((0, KeyError), (5, msgspec.DecodeError), (4, KeyError)):
+        with pytest.raises(error):
+            store.read(after, 100)
+        assert [each.position for each in store.read(0, 4)] == [1, 2, 3, 4]
+    store.close()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from domain.merkle import (
     EMPTY_ROOT,
+    HASH_BYTES,
     Fetch,
     Frontier,
     Node,
@@ -92,9 +93,9 @@ class Kept:
         self.nodes: dict[Node, bytes] = {}
         self.read = 0
         self.end = Frontier()
-        for number, leaf in enumerate(leaves):
-            for level, each in enumerate(self.end.add(leaf_hash(leaf))):
-                self.nodes[level, number >> level] = each
+        for number, ended in enumerate(self.end.extend([leaf_hash(leaf) for leaf in leaves])):
+            for level in range(len(ended) // HASH_BYTES):
+                self.nodes[level, number >> level] = ended[level * HASH_BYTES : (level + 1) * HASH_BYTES]
 
     def fetch(self, wanted: Sequence[Node]) -> Mapping[Node, bytes]:
         self.read += len(wanted)
@@ -148,9 +149,11 @@ def test_a_tree_goes_on_from_its_end_as_if_it_had_never_stopped(size: int, data:
     leaves = [bytes([number]) for number in range(size)]
     kept, stop = Kept(leaves), data.draw(st.integers(0, size))
     end = frontier(stop, kept.fetch)
-    for leaf in leaves[stop:]:
-        end.add(leaf_hash(leaf))
+    again = data.draw(st.integers(stop, size))
+    hashes = [leaf_hash(leaf) for leaf in leaves]
+    ended = end.extend(hashes[stop:again]) + end.extend(hashes[again:])
     assert (end.size, end.peaks) == (size, kept.end.peaks)
+    assert ended == Frontier().extend(hashes)[stop:]
 
 
 @given(st.integers(0, 300))

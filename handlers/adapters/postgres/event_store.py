@@ -1,13 +1,13 @@
 """The one log in PostgreSQL, built on the event sourcing library: bare facts in envelopes, lasting topics, exact answers."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import is_dataclass
 from typing import Any, TypeVar
 
-import orjson
 import psycopg
 from eventsourcing.application import Application
-from eventsourcing.persistence import InfrastructureFactory, IntegrityError, Mapper, Notification, StoredEvent
+from eventsourcing.persistence import InfrastructureFactory, IntegrityError, Mapper
 from eventsourcing.utils import Environment
 from psycopg.rows import tuple_row
 
@@ -25,40 +25,14 @@ from handlers.ports.log import Ahead, State, enveloped
 
 Answer = TypeVar("Answer")
 
+_FACTS = f"SELECT {reading.COLUMNS} FROM stored_events WHERE "  # noqa: S608 our own words
 _NEWER = "originator_id = %s AND originator_version > %s ORDER BY originator_version"
 _FROM_KEPT = from_kept("%s")
+_SPAN = "notification_id > %s AND notification_id <= %s ORDER BY notification_id LIMIT %s"
+_MANY, _AT_ONCE = 1_000, 100
+"""Where so many facts are read, so many at once are decoded while the database looks for the next ones."""
 _LOST_ANSWERS = 3
 """How often an append whose answer was lost is asked again, under its own command id."""
-
-
-class EnvelopeMapper(Mapper[str]):
-    """Turns envelopes into stored bytes and back. The topic outlives every file and class."""
-
-    def to_stored_event(self, domain_event: Any) -> StoredEvent:
-        """Return the stored form of an envelope."""
-        envelope: Envelope = domain_event
-        state = {
-            "fact": envelope.fact.model_dump(mode="json"),
-            "at": envelope.at.isoformat(),
-            "actor": envelope.actor,
-            "tenant": envelope.tenant,
-            "command_id": envelope.command_id,
-            "correlation_id": envelope.correlation_id,
-            "ip_prefix": envelope.ip_prefix,
-            "session": envelope.session,
-        }
-        return StoredEvent(
-            originator_id=envelope.stream,
-            originator_version=envelope.version,
-            topic=envelope.fact.versioned_topic(),
-            state=orjson.dumps(state),
-        )
-
-    def to_domain_event(self, stored_event: StoredEvent) -> Any:
-        """Return the envelope of stored bytes, its fact brought to the newest shape."""
-        position = stored_event.id if isinstance(stored_event, Notification) else 0
-        stream, version = str(stored_event.originator_id), stored_event.originator_version
-        return reading.envelopes([(position, stream, version, stored_event.topic, stored_event.state)])[0]
 
 
 class Log(Application[str]):
@@ -76,7 +50,7 @@ class Log(Application[str]):
 
     def construct_mapper(self) -> Mapper[str]:
         """Use our lasting topics."""
-        return EnvelopeMapper(self.construct_transcoder())
+        return reading.EnvelopeMapper(self.construct_transcoder())
 
 
 class PostgresEventStore:
@@ -198,6 +172,16 @@ class PostgresEventStore:
 
     def read(self, after: int, limit: int) -> Sequence[Envelope]:
         """Return the next envelopes of the whole log, in position order, up to where nothing can still be committed."""
+        near: list[Envelope] = []
+        if self._horizon.known() - after < _MANY:
+            near = self._near(after, min(limit, _MANY))
+            if len(near) < _MANY:
+                return near
+            after = near[-1].position
+        return near + self._streamed(_SPAN, after, self._horizon.known(), limit - len(near))
+
+    def _near(self, after: int, limit: int) -> list[Envelope]:
+        """Return the next facts near the end of the log, with a little patience for what is just being committed."""
 
         def ask() -> list[reading.Stored]:
             with self._recorder.datastore.get_connection() as connection:
@@ -206,8 +190,17 @@ class PostgresEventStore:
         return reading.envelopes(self._answer(ask))
 
     def _found(self, condition: str, *values: object) -> list[Envelope]:
-        query = f"SELECT {reading.COLUMNS} FROM stored_events WHERE {condition}"  # noqa: S608 our own words
-        return reading.envelopes(self._rows(query, values))
+        return reading.envelopes(self._rows(_FACTS + condition, values))
+
+    def _streamed(self, condition: str, *values: object) -> list[Envelope]:
+        def ask() -> list[Envelope]:
+            with self._recorder.datastore.get_connection() as connection:
+                cursor = connection.cursor(binary=True, row_factory=tuple_row)
+                rows: Any = cursor.stream(_FACTS + condition, values, binary=True, size=_AT_ONCE)
+                with closing(rows):  # also when a fact cannot be read: the rest is not waited for
+                    return reading.envelopes(rows)
+
+        return self._answer(ask)
 
     def _rows(self, query: str, values: Sequence[object]) -> list[Any]:
         def ask() -> list[Any]:

@@ -43,6 +43,10 @@ class Horizon:
                 return settled
             time.sleep(_PAUSE_SECONDS)
 
+    def known(self) -> int:
+        """Return the position up to which the log was settled at the last look."""
+        return self._noted()[0]
+
     def read(self, connection: Connection[Any], after: int, limit: int) -> list[Stored]:
         """Return the next facts as far as the log is settled; when none is, wait a little for what is on its way.
 

@@ -1,7 +1,10 @@
 """The ledger's tree in PostgreSQL, beside the log it is made of."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from contextlib import closing
+from functools import partial
+from itertools import islice
+from typing import Any, TypeVar
 
 from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
@@ -11,14 +14,21 @@ from handlers.adapters.postgres.database import Database
 from handlers.adapters.postgres.horizon import Horizon
 from handlers.ports import Leaf, LedgerBroken, Note, StoredFact
 
+Made = TypeVar("Made", bound=tuple[Any, ...])
+
 _LOCK = 7_235_033
 """One follower at a time adds leaves; another one waits for its turn and goes on from there."""
 _NOTES = 500
 """Notes that are read at once."""
 _TIP = "SELECT number + 1, position FROM ledger_leaf ORDER BY number DESC LIMIT 1"
-_FACTS = """
+_EVERY_FACT = """
     SELECT notification_id, originator_id, originator_version, topic, state FROM stored_events
-    WHERE notification_id > %s AND notification_id <= %s ORDER BY notification_id LIMIT %s"""
+    WHERE notification_id > %s AND notification_id <= %s ORDER BY notification_id"""
+_EVERY_LEAF = "SELECT number, position, hashes FROM ledger_leaf WHERE number >= %s AND number < %s ORDER BY number"
+_NO_HURRY = (
+    "SELECT set_config('statement_timeout', '0', true), set_config('idle_in_transaction_session_timeout', '0', true)"
+)
+"""Whoever reads everything may take long over it, also over what is already on its way."""
 _COPY = "COPY ledger_leaf (number, position, hashes) FROM STDIN (FORMAT BINARY)"
 _KEEP = "INSERT INTO ledger_checkpoint (size, note) VALUES (%s, %s) ON CONFLICT DO NOTHING"
 _KEPT = "SELECT size, note FROM ledger_checkpoint WHERE size > %s AND size <= %s ORDER BY size LIMIT %s"
@@ -77,6 +87,24 @@ class PostgresTree:
         with self._database.connection() as connection:
             return [*map(Leaf._make, _raw(connection).execute(query, (start, limit)).fetchall())]
 
+    def every_leaf(self, start: int, end: int, page: int) -> Iterator[Sequence[Leaf]]:
+        """Return all leaves from one number on to before another, so many at once, as one moment saw them."""
+        return self._streamed(_EVERY_LEAF, (start, end), page, Leaf)
+
+    def every_fact(self, after: int, until: int, page: int) -> Iterator[Sequence[StoredFact]]:
+        """Return all rows of the log after a position, up to and with another, so many at once, as one moment saw them."""
+        return self._streamed(_EVERY_FACT, (after, until), page, StoredFact)
+
+    def _streamed(self, query: str, values: Sequence[object], page: int, kind: type[Made]) -> Iterator[list[Made]]:
+        """Return what one statement finds: the database looks for the next rows while these are used."""
+        with self._database.transaction() as connection:
+            connection.execute(_NO_HURRY)
+            made: Callable[[Any], Made] = partial(tuple.__new__, kind)  # ``_make`` takes twice as long
+            rows: Any = _raw(connection).stream(query, values, binary=True, size=page)
+            with closing(rows):
+                while found := [*map(made, islice(rows, page))]:
+                    yield found
+
     def leaf_at(self, position: int) -> Leaf | None:
         """Return the leaf of the fact at a position."""
         query = "SELECT number, position, hashes FROM ledger_leaf WHERE position = %s"
@@ -124,7 +152,7 @@ def _tip(cursor: Cursor[Any]) -> tuple[int, int]:
 
 
 def _facts(cursor: Cursor[Any], after: int, until: int, limit: int) -> list[StoredFact]:
-    return [*map(StoredFact._make, cursor.execute(_FACTS, (after, until, limit)).fetchall())]
+    return [*map(StoredFact._make, cursor.execute(f"{_EVERY_FACT} LIMIT %s", (after, until, limit)).fetchall())]
 
 
 def _fetch(cursor: Cursor[Any], nodes: Sequence[Node]) -> Mapping[Node, bytes]:

@@ -1,4 +1,4 @@
-"""Stored bytes to envelopes, without checking again what was checked when it was written.
+"""Envelopes to stored bytes, and those back to envelopes without checking again what was checked when it was written.
 
 A fact is told by its topic, and each topic's bytes have one shape: msgspec decodes them straight into the fact's own
 values, several times as fast as a model that checks them. What does not have the shape of its topic is refused.
@@ -10,6 +10,8 @@ from functools import cache
 from typing import Any
 
 import msgspec
+import orjson
+from eventsourcing.persistence import Mapper, Notification, StoredEvent
 from msgspec.structs import asdict
 from pydantic import BaseModel
 
@@ -34,6 +36,36 @@ class _Told(msgspec.Struct, gc=False):
     correlation_id: str = ""
     ip_prefix: str = ""
     session: str = ""
+
+
+class EnvelopeMapper(Mapper[str]):
+    """Turns envelopes into stored bytes and back. The topic outlives every file and class."""
+
+    def to_stored_event(self, domain_event: Any) -> StoredEvent:
+        """Return the stored form of an envelope."""
+        envelope: Envelope = domain_event
+        state = {
+            "fact": envelope.fact.model_dump(mode="json"),
+            "at": envelope.at.isoformat(),
+            "actor": envelope.actor,
+            "tenant": envelope.tenant,
+            "command_id": envelope.command_id,
+            "correlation_id": envelope.correlation_id,
+            "ip_prefix": envelope.ip_prefix,
+            "session": envelope.session,
+        }
+        return StoredEvent(
+            originator_id=envelope.stream,
+            originator_version=envelope.version,
+            topic=envelope.fact.versioned_topic(),
+            state=orjson.dumps(state),
+        )
+
+    def to_domain_event(self, stored_event: StoredEvent) -> Any:
+        """Return the envelope of stored bytes, its fact brought to the newest shape."""
+        position = stored_event.id if isinstance(stored_event, Notification) else 0
+        stream, version = str(stored_event.originator_id), stored_event.originator_version
+        return envelopes([(position, stream, version, stored_event.topic, stored_event.state)])[0]
 
 
 def envelopes(stored: Iterable[Stored]) -> list[Envelope]:
@@ -91,31 +123,28 @@ _put_values = _slot(BaseModel, "__dict__")
 _put_fields = _slot(BaseModel, "__pydantic_fields_set__")
 _put_extra = _slot(BaseModel, "__pydantic_extra__")
 _put_private = _slot(BaseModel, "__pydantic_private__")
-_put_fact = _slot(Envelope, "fact")
-_put_stream = _slot(Envelope, "stream")
-_put_version = _slot(Envelope, "version")
-_put_at = _slot(Envelope, "at")
-_put_actor = _slot(Envelope, "actor")
-_put_tenant = _slot(Envelope, "tenant")
-_put_command_id = _slot(Envelope, "command_id")
-_put_correlation_id = _slot(Envelope, "correlation_id")
-_put_ip_prefix = _slot(Envelope, "ip_prefix")
-_put_session = _slot(Envelope, "session")
-_put_position = _slot(Envelope, "position")
+
+
+class _Open:
+    """An envelope that is still being filled. A frozen one lets each value pass a guard, which takes four times as long."""
+
+    __slots__ = Envelope.__slots__
 
 
 def _envelope(fact: Fact, stream: str, version: int, told: _Told, position: int) -> Envelope:
-    """Return an envelope: what its own ``__init__`` gives, which is half as fast since each value passes a guard."""
-    envelope: Envelope = object.__new__(Envelope)
-    _put_fact(envelope, fact)
-    _put_stream(envelope, stream)
-    _put_version(envelope, version)
-    _put_at(envelope, told.at)
-    _put_actor(envelope, told.actor)
-    _put_tenant(envelope, told.tenant)
-    _put_command_id(envelope, told.command_id)
-    _put_correlation_id(envelope, told.correlation_id)
-    _put_ip_prefix(envelope, told.ip_prefix)
-    _put_session(envelope, told.session)
-    _put_position(envelope, position)
-    return envelope
+    """Return an envelope: what its own ``__init__`` gives. The filled one turns into it: both have one layout."""
+    envelope: Any = _Open()
+    envelope.fact = fact
+    envelope.stream = stream
+    envelope.version = version
+    envelope.at = told.at
+    envelope.actor = told.actor
+    envelope.tenant = told.tenant
+    envelope.command_id = told.command_id
+    envelope.correlation_id = told.correlation_id
+    envelope.ip_prefix = told.ip_prefix
+    envelope.session = told.session
+    envelope.position = position
+    envelope.__class__ = Envelope
+    closed: Envelope = envelope
+    return closed

@@ -4,6 +4,7 @@
 
 import threading
 from datetime import timedelta
+from itertools import chain
 
 import psycopg
 import pytest
@@ -150,6 +151,20 @@ def test_a_page_whose_transaction_fails_leaves_nothing(book: Book) -> None:
         tree.extend(10, lambda end, facts: [each._replace(number=0) for each in ledger.grown(end, facts)])
     assert tree.tip() == (0, 0)
     assert book.ledger().checkpoint().checkpoint.size == 2
+
+
+def test_all_leaves_and_facts_come_in_pages_and_may_be_left_on_the_way(full: Book) -> None:
+    tree, positions = PostgresTree(full.pool), full.positions()
+    assert [len(page) for page in tree.every_leaf(3, 20, 7)] == [7, 7, 3]
+    assert [len(page) for page in tree.every_fact(positions[4], positions[40], 10)] == [10, 10, 10, 6]
+    assert [*chain.from_iterable(tree.every_leaf(3, 20, 7))] == tree.leaves(3, 17)
+    facts = tree.facts(positions[4], positions[40], 36)
+    assert [*chain.from_iterable(tree.every_fact(positions[4], positions[40], 10))] == facts
+    assert not [*tree.every_leaf(48, 48, 7)]
+    assert not [*tree.every_fact(positions[-1], positions[-1], 7)]
+    for _ in range(10):  # more often than there are connections
+        assert [leaf.position for leaf in next(iter(tree.every_leaf(0, 48, 7)))] == positions[:7]
+        assert [fact.position for fact in next(iter(tree.every_fact(0, positions[-1], 7)))] == positions[:7]
 
 
 @pytest.mark.parametrize("table", ["ledger_leaf", "ledger_checkpoint"])

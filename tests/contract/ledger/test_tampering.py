@@ -7,7 +7,7 @@ import random
 import pytest
 
 from handlers.ledger_check import Verified
-from handlers.ports import LedgerBroken
+from handlers.ports import Checkpoint, LedgerBroken
 from tests.contract.ledger.book import Book
 from tests.contract.ledger.tamperings import TAMPERINGS
 
@@ -97,6 +97,15 @@ def test_a_whole_tree_made_anew_over_a_changed_fact_is_not_what_was_signed(full:
     assert str(positions[chosen // 9 * 9 + 8]) in found.findings["root"].what
     with pytest.raises(LedgerBroken, match="not those that were signed"):
         full.ledger().checkpoint()
+
+
+def test_a_head_that_was_signed_before_the_first_fact_is_held_against_the_empty_tree(book: Book) -> None:
+    notes = book.ledger().notes
+    notes.append(notes.sign(Checkpoint(notes.origin, 0, b"x" * 32)))
+    assert list(book.check().findings) == ["root"]
+    book.append("user_mfa:1", "user_mfa:2")
+    book.ledger().extend()
+    assert [(kind, each.position) for kind, each in book.check().findings.items()] == [("root", book.positions()[0])]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
