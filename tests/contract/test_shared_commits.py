@@ -1,7 +1,8 @@
 """Whoever comes at the same time shares a commit, and nobody hears of another's mistake."""
 
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -11,9 +12,9 @@ import psycopg
 import pytest
 
 from api.bootstrap import Watchword
-from handlers.adapters.postgres import recorder
+from handlers.adapters.postgres import group_commit, recorder
 from handlers.adapters.postgres.event_store import PostgresEventStore
-from handlers.adapters.postgres.group_commit import LEADERS
+from handlers.adapters.postgres.group_commit import LEADERS, GroupCommit
 from handlers.adapters.postgres.sign_ins import SESSIONS_OF_AN_ACCOUNT, swap_of
 from handlers.ports import Conflict, Row, Session, SessionEnded, SessionOpened, SessionStands, StillAllowed
 from handlers.sessions import State
@@ -26,17 +27,39 @@ _STORED = "SELECT count(DISTINCT xmin::text), count(*) FROM stored_events"
 
 
 def together(database: Database, append: Callable[[int], int], count: int = 40) -> list[Future[int]]:
-    """Ask for so many appends while nobody can add facts: the first ones lead, all others wait behind them."""
+    """Ask for so many appends while nobody can add facts: the first one leads, all others wait behind it."""
     with psycopg.connect(database.owner_url) as owner, ThreadPoolExecutor(count) as threads:
         owner.execute("LOCK TABLE stored_events IN EXCLUSIVE MODE")
-        asked = [threads.submit(append, number) for number in range(LEADERS)]
+        asked = [threads.submit(append, 0)]
         deadline = time.monotonic() + 20
-        while (owner.execute(_WAITING).fetchone() or (0,))[0] < LEADERS:
+        while (owner.execute(_WAITING).fetchone() or (0,))[0] < 1:
             assert time.monotonic() < deadline
-        asked += [threads.submit(append, number) for number in range(LEADERS, count)]
+        asked += [threads.submit(append, number) for number in range(1, count)]
         time.sleep(0.5)
         owner.rollback()
     return asked
+
+
+@pytest.mark.parametrize(("slow_from", "at_once_most"), [(float("inf"), {1}), (0.0, {*range(2, LEADERS + 1)})])
+def test_a_quick_disk_gets_one_commit_at_a_time_and_a_slow_one_several(
+    monkeypatch: pytest.MonkeyPatch, slow_from: float, at_once_most: set[int]
+) -> None:
+    monkeypatch.setattr(group_commit, "SLOW_SECONDS", slow_from)
+    under_way, seen, lock = set[int](), set[int](), threading.Lock()
+
+    def write(works: Sequence[int]) -> Sequence[int]:
+        with lock:
+            under_way.add(works[0])
+            seen.add(len(under_way))
+        time.sleep(0.005)
+        with lock:
+            under_way.discard(works[0])
+        return works
+
+    commit: GroupCommit[int, int] = GroupCommit(write, ())
+    with ThreadPoolExecutor(12) as threads:
+        assert list(threads.map(commit, range(600))) == [*range(600)]
+    assert max(seen) in at_once_most
 
 
 def test_one_bad_append_among_many_fails_alone(postgres: PostgresEventStore, database: Database) -> None:

@@ -1,6 +1,7 @@
 """Whoever comes while others write shares the next transaction with them: one commit for many."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -10,7 +11,10 @@ Answer = TypeVar("Answer")
 TOGETHER = 64
 """The most that share a transaction. Ours: past it, a commit costs little beside the rows."""
 LEADERS = 4
-"""Transactions of one process under way at once: while the disk takes one, PostgreSQL gathers the others for its next turn."""
+"""Transactions of one process under way at once on a slow disk: while it takes one, PostgreSQL gathers the others for its
+next turn. On a quick one there is one at a time, and more share it."""
+SLOW_SECONDS = 0.002
+"""A disk is slow when even the shortest of the last transactions took longer."""
 
 
 def _locked() -> threading.Lock:
@@ -45,13 +49,16 @@ class GroupCommit(Generic[Work, Answer]):
         self._lock = threading.Lock()
         self._waiting: list[_Entry[Work, Answer]] = []
         self._leaders = 0
+        self._shortest = 0.0
+        """Seconds that the shortest of the last transactions took which were alone: beside others one may share a flush that
+        has begun. It is forgotten by and by, and found anew by the next one that is alone."""
 
     def __call__(self, work: Work) -> Answer:
         """Store it, perhaps together with others, and return its answer or raise its own error."""
         entry: _Entry[Work, Answer] = _Entry(work)
         with self._lock:
             self._waiting.append(entry)
-            if self._leaders < LEADERS:
+            if self._leaders < self._most():
                 self._leaders += 1
                 entry.leads = True
         if not entry.leads:
@@ -68,17 +75,24 @@ class GroupCommit(Generic[Work, Answer]):
             own = [each for each in self._waiting if each is entry]
             batch = own + [each for each in self._waiting if not each.leads][: TOGETHER - 1]
             self._waiting = [each for each in self._waiting if each not in batch]
+            alone, start = self._leaders == 1, time.monotonic()
         try:
             self._answer(batch)
         finally:
+            took = time.monotonic() - start if alone else None
             for each in batch:
                 each.woken.release()
-            self._hand_over()
+            self._hand_over(took)
 
-    def _hand_over(self) -> None:
+    def _most(self) -> int:
+        return LEADERS if self._shortest > SLOW_SECONDS else 1
+
+    def _hand_over(self, took: float | None) -> None:
         """Let the next who waits lead, or nobody."""
         with self._lock:
-            heir = next((entry for entry in self._waiting if not entry.leads), None)
+            self._shortest = self._shortest * 0.99 if took is None else min(took, self._shortest * 1.1 + 0.0001)
+            waiting = (entry for entry in self._waiting if not entry.leads)
+            heir = next(waiting, None) if self._leaders <= self._most() else None
             if heir is None:
                 self._leaders -= 1
             else:
