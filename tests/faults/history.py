@@ -3,6 +3,7 @@
 import re
 import threading
 import time
+import uuid
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Literal
@@ -37,12 +38,14 @@ class History:
 
     operations: list[Operation] = field(default_factory=list)
     leaks: list[str] = field(default_factory=list)
+    name: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """Begins the ids of its operations: the log holds those of earlier loads too."""
     _numbers: "count[int]" = field(default_factory=count)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, kind: str, account: str) -> Operation:
         with self._lock:
-            operation = Operation(f"fault-{id(self):x}-{next(self._numbers)}", kind, account, time.monotonic())
+            operation = Operation(f"fault-{self.name}-{next(self._numbers)}", kind, account, time.monotonic())
             self.operations.append(operation)
         return operation
 

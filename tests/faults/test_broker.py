@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import uuid
 from random import Random
 
 import pytest
@@ -78,7 +79,7 @@ async def _disturb(stage: Stage, nats_url: str) -> None:
         again = list(log) * 2
         Random(SEED).shuffle(again)
         js = client.jetstream()
-        for number, envelope in enumerate(again):
+        for envelope in again:
             headers = {
                 "ce-type": f"watchword.{envelope.fact.versioned_topic()}",
                 "ce-subject": envelope.stream,
@@ -87,7 +88,7 @@ async def _disturb(stage: Stage, nats_url: str) -> None:
                 "ce-time": envelope.at.isoformat(),
                 "ce-actor": envelope.actor,
                 "ce-tenant": envelope.tenant,
-                "Nats-Msg-Id": f"again-{number}-{id(again)}",
+                "Nats-Msg-Id": f"again-{uuid.uuid4().hex}",
             }
             body = envelope.fact.model_dump_json().encode()
             await js.publish(f"watchword.{envelope.fact.TOPIC}", body, headers=headers, stream=STREAM)

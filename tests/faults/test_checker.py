@@ -22,7 +22,7 @@ from domain.facts import (
 )
 from domain.kernel import Envelope, Fact
 from tests.faults.checker import Findings, check_follower, check_log, check_mails, check_messages, check_operations
-from tests.faults.history import Operation
+from tests.faults.history import History, Operation
 from tests.faults.inbox import Letter
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -160,3 +160,9 @@ def test_a_follower_that_skips_repeats_or_goes_back_is_found(seen: list[int]) ->
     found = Findings()
     check_follower([1, 2, 3], seen, found)
     assert set(found.wrong) == {"I7"}
+
+
+def test_two_loads_share_no_operation_id() -> None:
+    """The log of a deployment holds all its loads; with an address in memory as their name, a later one took over ids."""
+    names = {History().begin("sign_in", "tapir-user1").id for _ in range(100)}
+    assert len(names) == 100
