@@ -1,6 +1,6 @@
 """Who may do what, folded from facts in the facts' own transaction: places, roles, and the numbers that end sessions."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from typing import Any
 
@@ -33,15 +33,17 @@ from domain.facts import (
 from domain.kernel import Envelope, Fact
 from handlers.adapters.postgres.identities import FOLDED, fold_identity
 
-_ENDING = (
-    ResetConfirmed,
-    AccountMoved,
-    RoleChanged,
-    MailAddressChanged,
-    PasswordChanged,
-    AccountDisabled,
-    AccountErased,
-    IdentityUnlinked,
+_ENDING = frozenset(
+    {
+        ResetConfirmed,
+        AccountMoved,
+        RoleChanged,
+        MailAddressChanged,
+        PasswordChanged,
+        AccountDisabled,
+        AccountErased,
+        IdentityUnlinked,
+    }
 )
 _REGISTERED: dict[type[Fact], str] = {
     PartnerRegistered: """
@@ -57,6 +59,23 @@ _REGISTERED: dict[type[Fact], str] = {
         FROM json_to_recordset(%s::json) AS r (subject text, partner_id text, organization_id text, role text)""",
 }
 """Who is new here: as many as come in a row are one statement, which finds the facts' own words in JSON."""
+_CHANGED: dict[type[Fact], tuple[str, Callable[[Any], tuple[object, ...]]]] = {
+    PartnerRenamed: ("UPDATE partner_access SET name = %s WHERE partner_id = %s", lambda fact: (fact.name,)),
+    OrganizationRenamed: (
+        "UPDATE organization_access SET name = %s WHERE organization_id = %s",
+        lambda fact: (fact.name,),
+    ),
+    AccountMoved: (
+        "UPDATE account_access SET organization_id = %s, role = %s WHERE account_id = %s",
+        lambda fact: (fact.organization_id, fact.role.value),
+    ),
+    RoleChanged: ("UPDATE account_access SET role = %s WHERE account_id = %s", lambda fact: (fact.role.value,)),
+    AccountDisabled: ("UPDATE account_access SET disabled = true WHERE account_id = %s", lambda _: ()),
+    AccountErased: ("UPDATE account_access SET disabled = true WHERE account_id = %s", lambda _: ()),
+    AccountRestored: ("UPDATE account_access SET disabled = false WHERE account_id = %s", lambda _: ()),
+}
+"""What is another now: the statement, and its values before the subject."""
+_TOUCHING = frozenset({*_REGISTERED, *_CHANGED, *FOLDED, EveryoneSignedOut})
 _RAISE = "UPDATE account_access SET generation = generation + 1 WHERE account_id = %s"
 _RAISE_POPULATIONS = """
     UPDATE partner_access SET partner_users_generation = partner_users_generation + %s,
@@ -85,8 +104,9 @@ def _sign_out(connection: Connection[Any], envelopes: Iterable[Envelope]) -> Non
 
 
 def _fold(connection: Connection[Any], envelope: Envelope) -> None:
-    for statement, values in _directory(envelope, envelope.fact):
-        connection.execute(statement, values)
+    if changed := _CHANGED.get(type(envelope.fact)):
+        statement, values = changed
+        connection.execute(statement, (*values(envelope.fact), envelope.subject_id))
     fold_identity(connection, envelope.subject_id, envelope.fact)
     if ends_sessions(envelope.fact):
         connection.execute(_RAISE, (envelope.subject_id,))
@@ -95,12 +115,7 @@ def _fold(connection: Connection[Any], envelope: Envelope) -> None:
 
 def changes_access(envelope: Envelope) -> bool:
     """Say whether the fact touches anybody's place, role, sessions or identities."""
-    return (
-        type(envelope.fact) in {*_REGISTERED, EveryoneSignedOut}
-        or ends_sessions(envelope.fact)
-        or isinstance(envelope.fact, FOLDED)
-        or bool(_directory(envelope, envelope.fact))
-    )
+    return type(envelope.fact) in _TOUCHING or ends_sessions(envelope.fact)
 
 
 def ends_sessions(fact: Fact) -> bool:
@@ -113,30 +128,4 @@ def ends_sessions(fact: Fact) -> bool:
         case Locked():
             return fact.until is None
         case _:
-            return isinstance(fact, _ENDING)
-
-
-def _directory(envelope: Envelope, fact: Fact) -> list[tuple[str, tuple[object, ...]]]:
-    subject = envelope.subject_id
-    match fact:
-        case PartnerRenamed():
-            return [("UPDATE partner_access SET name = %s WHERE partner_id = %s", (fact.name, subject))]
-        case OrganizationRenamed():
-            return [("UPDATE organization_access SET name = %s WHERE organization_id = %s", (fact.name, subject))]
-        case _:
-            return _account(subject, fact)
-
-
-def _account(subject: str, fact: Fact) -> list[tuple[str, tuple[object, ...]]]:
-    match fact:
-        case AccountMoved():
-            update = "UPDATE account_access SET organization_id = %s, role = %s WHERE account_id = %s"
-            return [(update, (fact.organization_id, fact.role.value, subject))]
-        case RoleChanged():
-            return [("UPDATE account_access SET role = %s WHERE account_id = %s", (fact.role.value, subject))]
-        case AccountDisabled() | AccountErased():
-            return [("UPDATE account_access SET disabled = true WHERE account_id = %s", (subject,))]
-        case AccountRestored():
-            return [("UPDATE account_access SET disabled = false WHERE account_id = %s", (subject,))]
-        case _:
-            return []
+            return type(fact) in _ENDING

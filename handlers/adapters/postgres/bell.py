@@ -24,7 +24,8 @@ class Bell:
 
     def ring(self) -> None:
         """Say that facts were added."""
-        self._added.set()
+        if not self._added.is_set():
+            self._added.set()
         if self._thread is None:
             with self._lock:
                 self._begin()

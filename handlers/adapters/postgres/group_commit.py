@@ -48,6 +48,7 @@ class GroupCommit(Generic[Work, Answer]):
         self._silence = silence
         self._lock = threading.Lock()
         self._waiting: list[_Entry[Work, Answer]] = []
+        """Who neither leads nor is being written, the first who came first."""
         self._leaders = 0
         self._shortest = 0.0
         """Seconds that the shortest of the last transactions took which were alone: beside others one may share a flush that
@@ -58,10 +59,11 @@ class GroupCommit(Generic[Work, Answer]):
         """Store it, perhaps together with others, and return its answer or raise its own error."""
         entry: _Entry[Work, Answer] = _Entry(work)
         with self._lock:
-            self._waiting.append(entry)
             if self._leaders < self._most():
                 self._leaders += 1
                 entry.leads = True
+            else:
+                self._waiting.append(entry)
         if not entry.leads:
             entry.woken.acquire()
         if entry.leads:
@@ -71,11 +73,10 @@ class GroupCommit(Generic[Work, Answer]):
         return entry.answer  # type: ignore[return-value]
 
     def _lead(self, entry: _Entry[Work, Answer]) -> None:
-        """Write for oneself, and for those who wait and will not lead."""
+        """Write for oneself, and for those who wait."""
         with self._lock:
-            own = [each for each in self._waiting if each is entry]
-            batch = own + [each for each in self._waiting if not each.leads][: TOGETHER - 1]
-            self._waiting = [each for each in self._waiting if each not in batch]
+            batch = [entry, *self._waiting[: TOGETHER - 1]]
+            del self._waiting[: TOGETHER - 1]
             alone, start = self._leaders == 1, time.monotonic()
         try:
             self._answer(batch)
@@ -92,13 +93,11 @@ class GroupCommit(Generic[Work, Answer]):
         """Let the next who waits lead, or nobody."""
         with self._lock:
             self._shortest = self._shortest * 0.999 if took is None else min(took, self._shortest * 1.02 + 0.00002)
-            waiting = (entry for entry in self._waiting if not entry.leads)
-            heir = next(waiting, None) if self._leaders <= self._most() else None
+            heir = self._waiting.pop(0) if self._waiting and self._leaders <= self._most() else None
             if heir is None:
                 self._leaders -= 1
-            else:
-                heir.leads = True
         if heir is not None:
+            heir.leads = True
             heir.woken.release()
 
     def _answer(self, batch: list[_Entry[Work, Answer]]) -> None:

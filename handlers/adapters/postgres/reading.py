@@ -46,7 +46,7 @@ class EnvelopeMapper(Mapper[str]):
         envelope: Envelope = domain_event
         state = {
             "fact": envelope.fact.model_dump(mode="json"),
-            "at": envelope.at.isoformat(),
+            "at": envelope.at,
             "actor": envelope.actor,
             "tenant": envelope.tenant,
             "command_id": envelope.command_id,
