@@ -98,6 +98,38 @@ def test_readers_that_share_a_horizon_pass_nothing_over(postgres: PostgresEventS
     assert all_seen == [_stored(database)] * 5
 
 
+_LATE = """
+    CREATE FUNCTION late.log_horizon(known bigint, OUT newest bigint, OUT adding text[]) LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM pg_sleep(0.5);
+        SELECT h.newest, h.adding INTO newest, adding FROM public.log_horizon(known) h;
+    END $$"""
+
+
+def test_what_is_committed_before_the_horizon_is_read_is_among_the_facts(
+    postgres: PostgresEventStore, database: Database
+) -> None:
+    """The moment between the two is made long here: facts that were looked up before the horizon would lack the first."""
+    with psycopg.connect(database.owner_url, autocommit=True) as owner:
+        owner.execute("CREATE SCHEMA late")
+        owner.execute("GRANT USAGE ON SCHEMA late TO PUBLIC")
+        owner.execute(_LATE)
+        name = sql.Identifier(owner.info.dbname)
+        owner.execute(sql.SQL("ALTER DATABASE {} SET search_path = late, public").format(name))
+        sleeping = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+        following = PostgresEventStore(database.app_url)
+        with psycopg.connect(database.app_url) as slow, ThreadPoolExecutor(1) as thread:
+            slow.execute(_ADD, ("user_mfa:slow", "user_mfa.verified.v1", _STATE))
+            postgres.append(change("user_mfa:quick", 0, 1), origin=origin())
+            reader = thread.submit(following.read, 0, 10)
+            while not reader.done() and owner.execute(sleeping).fetchone() is None:
+                pass
+            slow.commit()
+            found = reader.result() or following.read(0, 10)
+        following.close()
+    assert [each.position for each in found] == [1, 2]
+
+
 def test_at_a_stricter_isolation_the_log_is_not_followed_rather_than_passed_over(database: Database) -> None:
     """There the facts would be those of before the horizon, which counts later ones as committed."""
     with psycopg.connect(database.owner_url, autocommit=True) as owner:
