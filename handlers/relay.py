@@ -55,7 +55,8 @@ class Relay:
         if self.position is None:
             await self.start(now)
         position = self.position or 0
-        window = await asyncio.to_thread(self._store.read, position, WINDOW)
+        # Nothing else goes on in this loop meanwhile; a thread's two hand-overs would cost each fact more than the reading.
+        window = self._store.read(position, WINDOW)
         if not window:
             await self._remember(position, wait=True)
             return 0

@@ -44,13 +44,14 @@ _USERS = "INSERT INTO account_access SELECT 'acc-' || n, %s, NULL, 'support' FRO
 def measure(folder: Path, users: list[int]) -> list[Figure]:
     """Return the figures for appends and demands."""
     with ground(folder) as watchword:
+        demands = list(_demands(watchword, users))  # before the writers, whose rows are still being vacuumed afterwards
         with psycopg.connect(watchword.settings.admin_database_url or "", autocommit=True) as owner:
             owner.execute(floor_app.TABLES)
             figures = [_writers(watchword, writers, processes) for processes in PROCESSES for writers in WRITERS]
             with _slower_disk(owner):
                 where = f", the disk {SLOWER} ms slower"
                 figures += [_writers(watchword, writers, PROCESSES[-1], where) for writers in WRITERS]
-        return figures + list(_demands(watchword, users))
+    return figures + demands
 
 
 @contextmanager

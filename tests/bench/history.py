@@ -32,6 +32,8 @@ Answer = TypeVar("Answer")
 Connection = psycopg.Connection[dict[str, object]]
 PAIRS = 10_000
 ROUNDS = 200
+PROOFS = 5
+"""Proofs of the whole ledger, each after its floor: one of a short log takes less than a tenth of a second."""
 FORMATS = ("jsonl", "csv", "parquet", "ocsf")
 _PAGE = """
     SELECT notification_id, originator_id, originator_version, topic, state FROM stored_events
@@ -82,14 +84,20 @@ def _proved(watchword: bootstrap.Watchword, connection: Connection, facts: int) 
     yield figure("P12", "ledger made, beside read + SHA-256", _seconds(book.checkpoint), hashed)
     if book.tree.leaves(facts - 1, 1)[0].hashes[: len(last)] != last:
         raise SystemExit("the floor of the ledger hashes something else")
-    check = LedgerCheck(book.tree, book.notes)
-    found, took = _timed(lambda: check.run(full=True))
-    if found.findings:
-        raise SystemExit(f"the ledger is wrong: {found.findings}")
-    yield figure("P12", "audit verify, beside read + SHA-256", took, hashed, 0.5)
+    floor, took = zip(*(_proof(book, connection) for _ in range(PROOFS)), strict=True)
+    yield figure("P12", "audit verify, beside read + SHA-256", statistics.median(took), statistics.median(floor), 0.5)
     for kind in FORMATS:
         yield figure("P12", f"exported as {kind}, beside a bare read", _exported(watchword, book, kind), read)
     yield Figure("P12", "memory at most, beside that before", _mebibytes(), before, "MiB", None, facts)
+
+
+def _proof(book: Ledger, connection: Connection) -> tuple[float, float]:
+    """Return the seconds for the least of a proof, and for `audit verify` of the whole log."""
+    hashed = _seconds(lambda: _read_and_hash(connection))
+    found, took = _timed(lambda: LedgerCheck(book.tree, book.notes).run(full=True))
+    if found.findings:
+        raise SystemExit(f"the ledger is wrong: {found.findings}")
+    return hashed, took
 
 
 def _read_and_hash(connection: Connection) -> bytes:
