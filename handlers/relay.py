@@ -81,9 +81,15 @@ class Relay:
         if self._positions.get() != position:  # looked up each time: another relay may have noted an older one last
             self._positions.set(position)
 
-    async def follow(self, wait: Callable[[], Awaitable[None]], now: Callable[[], datetime]) -> None:
-        """Publish for ever; ``wait`` returns when there may be more. What does not answer is asked again."""
-        while True:
+    async def follow(
+        self, wait: Callable[[], Awaitable[None]], now: Callable[[], datetime], ended: Callable[[], bool]
+    ) -> None:
+        """Publish until it is to end; ``wait`` returns when there may be more. What does not answer is asked again.
+
+        To cancel it is not enough: ``asyncio.wait_for`` before Python 3.12, through which the stream's client waits, loses
+        a cancellation that comes in the moment of the answer.
+        """
+        while not ended():
             try:
                 published = await self.publish_next(now())
             except Unavailable as error:

@@ -116,9 +116,15 @@ def relay() -> None:
 
 
 async def _relay(settings: Settings) -> None:
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    loop, task, ended = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
+
+    def end() -> None:
+        ended.set()
+        if task:
+            task.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: task and task.cancel())
+        loop.add_signal_handler(number, end)
     watchword = build(settings, pool_size=2)
     url = settings.need("database_url")
     try:
@@ -133,7 +139,7 @@ async def _relay(settings: Settings) -> None:
 
             try:
                 await Relay(watchword.store, broker, watchword.relay_position).follow(
-                    woken, watchword.sockets.clock.now
+                    woken, watchword.sockets.clock.now, ended.is_set
                 )
             finally:
                 await client.close()

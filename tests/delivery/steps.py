@@ -102,6 +102,24 @@ def relay_for(watchword: Watchword, broker: NatsBroker) -> Relay:
     return Relay(watchword.store, broker, watchword.relay_position)
 
 
+@asynccontextmanager
+async def following(relay: Relay, watchword: Watchword) -> AsyncIterator[asyncio.Task[None]]:
+    """Let the relay follow the log, and end it as its program does."""
+    ended = asyncio.Event()
+
+    async def soon() -> None:
+        await asyncio.sleep(0.01)
+
+    task = asyncio.create_task(relay.follow(soon, watchword.sockets.clock.now, ended.is_set))
+    try:
+        yield task
+    finally:
+        ended.set()
+        task.cancel()
+        done, _ = await asyncio.wait((task,), timeout=SECONDS)
+        assert done, "a relay that was told to end goes on"
+
+
 async def messages(client: Client) -> list[Msg]:
     """Return every message of the stream, in its order."""
     js = client.jetstream()

@@ -18,7 +18,7 @@ from api.bootstrap import STREAM, Watchword
 from api.embedded.nats import _program
 from api.embedded.ports import free_port
 from domain.facts import Enabled
-from tests.delivery.steps import append_several, connected, in_the_log, messages, positions, relay_for, until
+from tests.delivery.steps import append_several, connected, following, in_the_log, messages, positions, relay_for, until
 
 
 @dataclass
@@ -102,30 +102,24 @@ def test_the_server_that_leads_the_stream_is_killed_under_load_and_nothing_is_lo
 
         async def story() -> list[int]:
             async with connected(watchword, nodes.url) as (client, broker):
-                following = asyncio.create_task(relay_for(watchword, broker).follow(pause, watchword.sockets.clock.now))
-                writing = asyncio.create_task(asyncio.to_thread(write))
-                await asyncio.to_thread(until, lambda: watchword.relay_position.get() > 500)
-                nodes.kill(leader)
-                killed_at = watchword.store.last_position()
-                await asyncio.to_thread(until, lambda: watchword.relay_position.get() > killed_at + 500, 60)
-                nodes.start(leader)
-                stop.set()
-                await writing
-                await asyncio.to_thread(
-                    until, lambda: watchword.relay_position.get() >= watchword.store.last_position(), 60
-                )
-                following.cancel()
-                await asyncio.gather(following, return_exceptions=True)
+                async with following(relay_for(watchword, broker), watchword):
+                    writing = asyncio.create_task(asyncio.to_thread(write))
+                    await asyncio.to_thread(until, lambda: watchword.relay_position.get() > 500)
+                    nodes.kill(leader)
+                    killed_at = watchword.store.last_position()
+                    await asyncio.to_thread(until, lambda: watchword.relay_position.get() > killed_at + 500, 60)
+                    nodes.start(leader)
+                    stop.set()
+                    await writing
+                    await asyncio.to_thread(
+                        until, lambda: watchword.relay_position.get() >= watchword.store.last_position(), 60
+                    )
                 return positions(await messages(client))
 
         try:
             assert asyncio.run(story()) == in_the_log(watchword)
         finally:
             stop.set()
-
-
-async def pause() -> None:
-    await asyncio.sleep(0.02)
 
 
 def test_no_connection_is_left_when_the_stream_cannot_be_made(watchword: Watchword, nats_url: str) -> None:

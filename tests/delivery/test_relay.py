@@ -1,8 +1,10 @@
 """The relay: each fact is in the message stream once, in order, whatever was killed or lost."""
 
 import asyncio
+import time
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import product
 from urllib.parse import unquote
 
 import orjson
@@ -17,6 +19,7 @@ from tests.delivery.steps import (
     append,
     append_several,
     connected,
+    following,
     in_the_log,
     messages,
     positions,
@@ -208,24 +211,41 @@ def test_a_relay_that_waits_out_a_stream_that_does_not_answer_goes_on(
 ) -> None:
     monkeypatch.setattr(relaying, "RETRY_SECONDS", 0.01)
 
-    async def soon() -> None:
-        await asyncio.sleep(0.01)
-
     async def story() -> None:
         async with connected(watchword, nats_url) as (client, broker):
             relay, js = relay_for(watchword, broker), client.jetstream()
             config = (await js.stream_info(STREAM)).config
             await js.update_stream(replace(config, max_msg_size=10))
-            following = asyncio.create_task(relay.follow(soon, watchword.sockets.clock.now))
-            await asyncio.sleep(0.2)
-            assert await messages(client) == []
-            await js.update_stream(replace(config, max_msg_size=-1))
-            while watchword.relay_position.get() < watchword.store.last_position():
-                await asyncio.sleep(0.01)
-                assert not following.done()
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
+            async with following(relay, watchword) as task:
+                await asyncio.sleep(0.2)
+                assert await messages(client) == []
+                await js.update_stream(replace(config, max_msg_size=-1))
+                while watchword.relay_position.get() < watchword.store.last_position():
+                    await asyncio.sleep(0.01)
+                    assert not task.done()
             assert positions(await messages(client)) == in_the_log(watchword)
+
+    asyncio.run(story())
+
+
+def test_a_relay_ends_in_whatever_moment_it_is_told_to(watchword: Watchword, nats_url: str) -> None:
+    """Also in the few turns of the event loop in which the stream's answer is there and the relay has not yet seen it."""
+
+    async def story() -> None:
+        async with connected(watchword, nats_url) as (_, broker):
+            await publish_all(relay_for(watchword, broker), watchword)
+            for sending, taking in product(range(1, 4), range(7)):
+                relay = relay_for(watchword, broker)
+                await relay.start(watchword.sockets.clock.now())
+                append(watchword, "user_mfa:dist-owner", Enabled())
+                async with following(relay, watchword):
+                    while relay.position is not None:  # noqa: ASYNC110 these are turns of the loop, and no waiting
+                        await asyncio.sleep(0)
+                    for _ in range(sending):
+                        await asyncio.sleep(0)
+                    time.sleep(0.03)  # noqa: ASYNC251 the answer comes, and the loop has not yet taken it
+                    for _ in range(taking):
+                        await asyncio.sleep(0)
 
     asyncio.run(story())
 
