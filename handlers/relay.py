@@ -89,15 +89,19 @@ class Relay:
         To cancel it is not enough: ``asyncio.wait_for`` before Python 3.12, through which the stream's client waits, loses
         a cancellation that comes in the moment of the answer.
         """
-        while not ended():
-            try:
-                published = await self.publish_next(now())
-            except Unavailable as error:
-                _log.warning("%s", error)
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
-            if published == 0:
-                await wait()
+        try:
+            while not ended():
+                try:
+                    published = await self.publish_next(now())
+                except Unavailable as error:
+                    _log.warning("%s", error)
+                    await asyncio.sleep(RETRY_SECONDS)
+                    continue
+                if published == 0:
+                    await wait()
+        finally:
+            if self._keeping is not None:  # it needs the database, which is let go after this
+                await asyncio.gather(self._keeping, return_exceptions=True)
 
 
 def position_before(store: EventStore, instant: datetime) -> int:
