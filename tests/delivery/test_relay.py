@@ -229,7 +229,10 @@ def test_a_relay_that_waits_out_a_stream_that_does_not_answer_goes_on(
 
 
 def test_a_relay_ends_in_whatever_moment_it_is_told_to(watchword: Watchword, nats_url: str) -> None:
-    """Also in the few turns of the event loop in which the stream's answer is there and the relay has not yet seen it."""
+    """Also in the few turns of the event loop in which the stream's answer is there and the relay has not yet seen it.
+
+    Nothing of it goes on: the database, which its position is written to, is let go next.
+    """
 
     async def story() -> None:
         async with connected(watchword, nats_url) as (_, broker):
@@ -238,6 +241,7 @@ def test_a_relay_ends_in_whatever_moment_it_is_told_to(watchword: Watchword, nat
                 relay = relay_for(watchword, broker)
                 await relay.start(watchword.sockets.clock.now())
                 append(watchword, "user_mfa:dist-owner", Enabled())
+                others = asyncio.all_tasks()
                 async with following(relay, watchword):
                     while relay.position is not None:  # noqa: ASYNC110 these are turns of the loop, and no waiting
                         await asyncio.sleep(0)
@@ -246,6 +250,7 @@ def test_a_relay_ends_in_whatever_moment_it_is_told_to(watchword: Watchword, nat
                     time.sleep(0.03)  # noqa: ASYNC251 the answer comes, and the loop has not yet taken it
                     for _ in range(taking):
                         await asyncio.sleep(0)
+                assert asyncio.all_tasks() <= others
 
     asyncio.run(story())
 
