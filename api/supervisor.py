@@ -20,9 +20,10 @@ from api.embedded.ports import LOOPBACK, is_free
 from api.embedded.postgres import EmbeddedPostgres
 from api.embedded.processes import EmbeddedError, Stopped
 from api.embedded.provider import lacks
-from api.terminal import in_the_foreground
+from api.terminal import in_the_foreground, where_things_are
 
-PREPARATIONS = ("migrate", "demo")
+PREPARATIONS = {"migrate": "Preparing the database", "demo": "Loading the demo directory"}
+"""Commands that run once before the programs start, each with what the person at the terminal reads meanwhile."""
 PROGRAMS = ("web", "relay", "projector", "worker")
 PROVIDER = "demo-provider"
 """An identity provider for the demo directory; only where there is that directory, and node and npm to run it."""
@@ -32,6 +33,7 @@ CHILD_SECONDS = 3.0
 
 POSTGRES_SECONDS = 1.0
 READY_SECONDS = 60.0
+WORD_SECONDS = 5.0  # between two words to the person at the terminal while a start takes longer than usual
 LOOK_SECONDS = 0.1
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -122,27 +124,33 @@ class Household:
         from api.bootstrap import ensure_kek  # noqa: PLC0415 - nothing heavy is loaded before the port is known to be free
 
         ensure_kek(self._kek_file)
+        say(f"Starting Watchword; its data is in {self.data_dir}, its logs in {self.data_dir / 'log'}.")
         self._start_servers()
         addresses = self._addresses()
         processes.save_state(self.data_dir / "services.json", addresses)
-        for name in PREPARATIONS:
+        for name, doing in PREPARATIONS.items():
+            say(f"  {doing}")
             self._child(name, addresses).complete()
+        say(f"  Starting {', '.join(PROGRAMS)}")
         for name in PROGRAMS:
-            child = self._child(name, addresses)
-            child.start()
-            self.watched.append(Watched(name, child))
+            self._start_program(name, addresses)
         self._wait_until_ready()
         demo = self.data_dir / "demo.txt"
         if demo.exists():
-            say(demo.read_text(encoding="utf-8").rstrip("\n"))
-            self._offer_provider(addresses)
+            say(demo.read_text(encoding="utf-8"))
+            if self._on_loopback and not lacks():
+                self._start_program(PROVIDER, addresses)
+        say(
+            where_things_are(
+                self.settings.port, self.data_dir, mailbox=self._has_mailbox, provider=PROVIDER in self.children
+            )
+        )
         say(f"Watchword is ready on http://{LOOPBACK}:{self.settings.port}")
 
-    def _offer_provider(self, addresses: dict[str, str | int | None]) -> None:
-        if self._on_loopback and not lacks():
-            child = self._child(PROVIDER, addresses)
-            child.start()
-            self.watched.append(Watched(PROVIDER, child))
+    def _start_program(self, name: str, addresses: dict[str, str | int | None]) -> None:
+        child = self._child(name, addresses)
+        child.start()
+        self.watched.append(Watched(name, child))
 
     def look_after(self) -> None:
         """Start again whatever dies, for ever."""
@@ -179,6 +187,7 @@ class Household:
             self._start_server("the mail catcher", self.catcher)
 
     def _start_server(self, name: str, server: EmbeddedPostgres | EmbeddedNats | MailCatcher) -> None:
+        say(f"  Starting {name}")
         server.start()
         self.watched.append(Watched(name, server))
 
@@ -206,10 +215,14 @@ class Household:
             "DATA_DIR": str(self.data_dir),
             "WATCHWORD_KEK_FILE": str(self._kek_file),
             SUPERVISED: str(os.getpid()),
-            "MAIL_PAGES": "true" if self.catcher and self._on_loopback else "false",
+            "MAIL_PAGES": "true" if self._has_mailbox else "false",
         }
         self.children[name] = Child(name, self.data_dir, environment)
         return self.children[name]
+
+    @property
+    def _has_mailbox(self) -> bool:
+        return self.catcher is not None and self._on_loopback
 
     @property
     def _on_loopback(self) -> bool:
@@ -220,10 +233,13 @@ class Household:
             watched.look()
 
     def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + READY_SECONDS
+        began, next_word = time.monotonic(), WORD_SECONDS
         while (missing := _not_ready(self.settings.port)) is not None:
             self._look()
-            if time.monotonic() > deadline:
+            if (seconds := time.monotonic() - began) > next_word:
+                say(f"  {seconds:.0f} s: not ready yet: {missing}")
+                next_word += WORD_SECONDS
+            if seconds > READY_SECONDS:
                 logs = "\n".join(f"--- {child.log}\n{processes.tail(child.log)}" for child in self.children.values())
                 raise EmbeddedError(f"it is not ready after {READY_SECONDS:.0f} s: {missing}\n{logs}")
             processes.pause(LOOK_SECONDS)

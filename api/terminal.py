@@ -1,9 +1,34 @@
-"""The terminal of `make run`: Ctrl-C reaches Watchword alone, so that make sees a clean end and says nothing."""
+"""The terminal of `make run`: where things are, and a Ctrl-C that reaches Watchword alone, so that make ends cleanly."""
 
 import contextlib
 import os
+import shlex
 import signal
 from collections.abc import Iterator
+from pathlib import Path
+
+from api.embedded.ports import LOOPBACK
+
+DEMO_PROVIDER = "on the sign-in page, enter support@north.example.org and choose the demo provider; its code is 424242"
+NO_DEMO_PROVIDER = "none: it needs the demo directory, node and npm"
+
+
+def where_things_are(port: int, data_dir: Path, *, mailbox: bool, provider: bool) -> str:
+    """Return the lines that say where to look, how to stop, and how to start afresh.
+
+    ``mailbox``: whether a mail catcher of ours runs. ``provider``: whether the demo identity provider does.
+    """
+    portal = f"http://{LOOPBACK}:{port}"
+    places = {
+        "portal": portal,
+        "mailbox": f"{portal}/dev/mail  (every mail that was sent, with its links)" if mailbox else None,
+        "identity provider": DEMO_PROVIDER if provider else NO_DEMO_PROVIDER,
+        "API document": f"{portal}/api/v1/openapi.json",
+        "stop": "Ctrl-C; the next start keeps the data",
+        "start afresh": f"stop, then remove the data: rm -r {shlex.quote(str(data_dir))}",
+    }
+    lines = [f"  {name:18} {place}" for name, place in places.items() if place]
+    return "\n".join(["Where things are:", "", *lines, ""])
 
 
 @contextlib.contextmanager

@@ -90,7 +90,13 @@ def accounts() -> list[dict[str, str]]:
 
 
 def _who_can_sign_in(password: str) -> str:
-    lines = ["Who can sign in (the demo directory):", "", f"  password of everybody: {password}", ""]
+    names = {id_: name for id_, name, _, _ in PARTNERS}
+    lines = ["Partners of the demo directory, and their organizations:", ""]
+    for id_, name, kind, parent in PARTNERS:
+        place = kind.replace("_", "-") + (f" of {names[parent]}" if parent else "")
+        customers = ", ".join(f"{org} ({org_id})" for org_id, org, partner in ORGANIZATIONS if partner == id_)
+        lines.append(f"  {id_:8} {name:20} {place:37} {customers}")
+    lines += ["", "Who can sign in (the demo directory):", "", f"  password of everybody: {password}", ""]
     for account in accounts():
         place = account.get("partner") or account["organization"]
         lines.append(f"  {account['email']:36} {account['role']:12} of {place}")

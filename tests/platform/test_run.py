@@ -128,3 +128,20 @@ def another_one_is_told_that_the_port_is_taken(folder: Path, port: int) -> None:
     assert run.process.wait(60) == 1
     assert f"port {port} is taken" in run.words.read_text()
     assert of_folder(folder) == {}
+
+
+def test_the_person_at_the_terminal_reads_who_is_whose_partner_where_mail_goes_and_how_to_start_afresh(
+    data_dir: Path,
+) -> None:
+    port = free_port()
+    said = "\n".join(start(data_dir, port).lines())
+    for line in (
+        "north    North Distribution   distributor",
+        "brook    Brook Partners       sub-reseller of North Distribution",
+    ):
+        assert line in said
+    assert f"http://127.0.0.1:{port}/dev/mail" in said
+    assert f"rm -r {data_dir}" in said
+    assert "the demo provider; its code is 424242" in said or "node and npm" in said
+    assert said.index("Starting PostgreSQL") < said.index("Preparing the database") < said.index("Loading the demo")
+    assert said.splitlines()[-1] == f"Watchword is ready on http://127.0.0.1:{port}"
