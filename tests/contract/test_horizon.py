@@ -12,7 +12,7 @@ from eventsourcing.persistence import ProgrammingError
 from psycopg import sql
 
 from handlers.adapters.postgres.event_store import PostgresEventStore
-from tests.contract.plugs import change, origin, rising, step_of
+from tests.contract.plugs import change, origin, read_all, rising, step_of
 from tests.servers import Database
 
 _ADD = "INSERT INTO stored_events (originator_id, originator_version, topic, state) VALUES (%s, 1, %s, %s)"
@@ -193,3 +193,29 @@ def test_a_position_that_will_never_be_committed_is_a_gap(
         pass
     assert [each.position for each in found] == [later] == [2]
     connection.close()
+
+
+@pytest.mark.parametrize("gap", [1, 999, 1_000, 1_001, 10_000, 1_000_000])
+def test_x20_however_many_positions_were_drawn_in_vain_the_reader_goes_on(
+    postgres: PostgresEventStore, database: Database, gap: int
+) -> None:
+    """The gap is at the end when the reader meets it, and in the middle for a reader that comes later."""
+
+    def draw_in_vain() -> None:
+        with psycopg.connect(database.owner_url, autocommit=True) as owner:
+            owner.execute("SELECT setval(pg_get_serial_sequence('stored_events', 'notification_id'), last_value + %s)"
+                          " FROM stored_events_notification_id_seq", (gap,))  # fmt: skip
+
+    following, later = (PostgresEventStore(database.app_url, pool_size=2) for _ in range(2))
+    seen = []
+    for number in range(3):
+        postgres.append(change(f"user_mfa:{number}", 0, number), origin=origin())
+        seen += [each.position for each in following.read(seen[-1] if seen else 0, 50)]
+        draw_in_vain()
+        assert list(following.read(seen[-1], 50)) == []
+    assert seen == _stored(database) == [1, 2 + gap, 3 + 2 * gap]
+    assert [each.position for each in later.read(0, 50)] == seen
+    for page in (1, 2, 1_500):
+        assert read_all(later, page) == [(position, f"user_mfa:{n}", n) for n, position in enumerate(seen)]
+    following.close()
+    later.close()

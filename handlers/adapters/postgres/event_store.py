@@ -171,14 +171,18 @@ class PostgresEventStore:
         return self._found("notification_id = ANY(%s) ORDER BY notification_id", list(positions))
 
     def read(self, after: int, limit: int) -> Sequence[Envelope]:
-        """Return the next envelopes of the whole log, in position order, up to where nothing can still be committed."""
+        """Return the next envelopes of the whole log, in position order, up to where nothing can still be committed.
+
+        Where all positions up to the known end were drawn and never committed, the end itself is looked up again.
+        """
         near: list[Envelope] = []
         if self._horizon.known() - after < _MANY:
             near = self._near(after, min(limit, _MANY))
             if len(near) < _MANY:
                 return near
             after = near[-1].position
-        return near + self._streamed(_SPAN, after, self._horizon.known(), limit - len(near))
+        known = self._horizon.known()
+        return near + self._streamed(_SPAN, after, known, limit - len(near)) or self._near(known, limit)
 
     def _near(self, after: int, limit: int) -> list[Envelope]:
         """Return the next facts near the end of the log, with a little patience for what is just being committed."""
