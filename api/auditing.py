@@ -56,7 +56,7 @@ def _entry(row: dict[str, Any], envelope: Envelope, names: dict[str, str]) -> Au
         position=envelope.position,
         at=envelope.at,
         what=sentence(envelope.fact),
-        topic=envelope.fact.TOPIC,
+        topic=envelope.kind,
         stream=envelope.stream,
         account_id=row["account_id"],
         account=names.get(row["account_id"] or ""),

@@ -12,7 +12,7 @@ from api.settings import BadSetting, Settings
 from handlers.adapters.keyring import DerivedKeys, Keyring
 from handlers.adapters.late_oidc import LateProviders
 from handlers.adapters.machine import SystemChance, SystemClock
-from handlers.adapters.messages import NOTIFIER, STREAM, envelope_of
+from handlers.adapters.messages import NOTIFIER, STREAM, data_of, place_of
 from handlers.adapters.notes import NoteFile, NoteKey
 from handlers.adapters.passwords import Argon2Passwords
 from handlers.adapters.postgres import migrate as migrations
@@ -194,13 +194,14 @@ __all__ = [
     "STREAM",
     "Watchword",
     "build",
+    "data_of",
     "ensure_kek",
-    "envelope_of",
     "lease",
     "ledger",
     "mailer",
     "migrate",
     "pending_migrations",
+    "place_of",
     "projector",
     "refuse_unsafe",
     "stream",

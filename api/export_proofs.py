@@ -67,8 +67,17 @@ def in_text(content: bytes) -> str:
 
 def tenant_of(fact: StoredFact) -> str | None:
     """Return the partner to which the fact belongs."""
-    tenant: str | None = orjson.loads(fact.state or b"{}").get("tenant")
+    tenant: str | None = _state(fact).get("tenant")
     return tenant
+
+
+def _state(fact: StoredFact) -> Mapping[str, Any]:
+    """Return what stands in the fact's bytes, nothing where they are damaged."""
+    try:
+        state = orjson.loads(fact.state or b"{}")
+    except ValueError:
+        return {}
+    return state if isinstance(state, dict) and isinstance(state.get("fact"), dict) else {}
 
 
 def proved(tree: Tree, head: Checkpoint, after: int, until: int, partner_id: str) -> Iterator[Proved]:
@@ -114,7 +123,7 @@ def _with_proof(fact: StoredFact, leaf: Leaf, head: Checkpoint, nodes: _Nodes) -
         check_inclusion(leaf_hash(fact.leaf()), leaf.number, head.size, proof, head.root)
     except NotProved:
         raise _broken(fact.position) from None
-    return Proved(fact, orjson.loads(fact.state or b"{}"), leaf.number, proof)
+    return Proved(fact, _state(fact), leaf.number, proof)
 
 
 def _leaves(tree: Tree, start: int, end: int) -> Sequence[Leaf]:

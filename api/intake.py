@@ -6,16 +6,17 @@ import logging
 from faststream.exceptions import NackMessage, RejectMessage
 from faststream.nats import NatsMessage
 
-from api.bootstrap import Watchword, envelope_of
-from domain.kernel import Envelope
+from api.bootstrap import Watchword, place_of
 from handlers import notices
 from handlers.ports import Unavailable
 
 _log = logging.getLogger("watchword.worker")
 _RETRY_SECONDS = 2
 
-Waiting = tuple[Envelope, asyncio.Future[int]]
-"""What a message says, and how many mails its batch owes."""
+Place = tuple[int, str]
+"""Position and stream of a fact."""
+Waiting = tuple[Place, asyncio.Future[int]]
+"""The place that a message names, and how many mails its batch requests."""
 
 
 class Intake:
@@ -33,12 +34,12 @@ class Intake:
         again.
         """
         try:
-            told = envelope_of(message.headers, message.body)
-        except (KeyError, ValueError) as error:
-            _log.exception("a message cannot be read: %s", type(error).__name__)
+            place = place_of(message.headers)
+        except ValueError as error:
+            _log.error("%s", error)
             raise RejectMessage from None
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting.append((told, answer))
+        self._waiting.append((place, answer))
         async with self._alone:
             if not answer.done():
                 waiting, self._waiting = self._waiting, []
@@ -47,12 +48,12 @@ class Intake:
 
     async def _react(self, waiting: list[Waiting]) -> None:
         try:
-            known, count = await asyncio.to_thread(self._owe, [told for told, _ in waiting])
-            for told, answer in waiting:
-                if (told.position, told.stream) in known:
+            known, count = await asyncio.to_thread(self._owe, [place for place, _ in waiting])
+            for place, answer in waiting:
+                if place in known:
                     answer.set_result(count)
                 else:
-                    _log.critical("a message says what the log does not: position %s", told.position)
+                    _log.critical("a message says what the log does not: position %s", place[0])
                     answer.set_exception(RejectMessage())
         except Unavailable:
             for _, answer in waiting:
@@ -67,10 +68,8 @@ class Intake:
             for _, answer in waiting:
                 answer.cancel()  # of those that have no answer because this is cancelled
 
-    def _owe(self, told: list[Envelope]) -> tuple[set[tuple[int, str]], int]:
-        """Return positions and streams that the log confirms, and how many mails they owe."""
-        said = {(each.position, each.stream) for each in told}
-        facts = [
-            each for each in self._w.store.at([each.position for each in told]) if (each.position, each.stream) in said
-        ]
+    def _owe(self, places: list[Place]) -> tuple[set[Place], int]:
+        """Return the places that the log confirms, and how many mails their facts request."""
+        named = set(places)
+        facts = [each for each in self._w.store.at([at for at, _ in places]) if (each.position, each.stream) in named]
         return {(each.position, each.stream) for each in facts}, notices.react(facts, self._w.sockets, self._w.queue)

@@ -115,6 +115,4 @@ def required_under(demands: dict[str, Any], organization_id: str | None) -> Requ
 def because(watchword: Watchword, positions: Sequence[int]) -> list[Because]:
     """Return the facts at these positions, in words."""
     found = watchword.store.at(positions)
-    return [
-        Because(position=each.position, topic=each.fact.TOPIC, at=each.at, what=sentence(each.fact)) for each in found
-    ]
+    return [Because(position=each.position, topic=each.kind, at=each.at, what=sentence(each.fact)) for each in found]

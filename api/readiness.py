@@ -8,11 +8,14 @@ from psycopg.rows import DictRow
 
 from api.bootstrap import Watchword, pending_migrations
 from handlers.ports import Clock, Unavailable
+from projections import audit_trail
 from projections.views import VIEWS, position
 
 CLOCK_SECONDS = 1.0
 """How far our clock may be from the database's: two processes are then at most 2 s apart, which is how exact an expiry
 has to be. Source: the product's attack catalogue, CLK-03."""
+NAMED = 5
+"""So many unreadable facts are named at most."""
 BEHIND_SECONDS = 60.0
 """How far a view may be behind before this counts as unfit."""
 
@@ -37,7 +40,7 @@ def _database(watchword: Watchword) -> dict[str, str]:
             if missing:
                 found["migrations"] = f"missing: {', '.join(missing)}"
                 return found
-        found |= _views(watchword)
+        found |= _views(watchword) | _unreadable(watchword)
     except (Unavailable, psycopg.Error) as error:
         found["database"] = f"does not answer ({type(error).__name__})"
     return found
@@ -59,6 +62,14 @@ def _views(watchword: Watchword) -> dict[str, str]:
         if waiting and (now - waiting[0].at).total_seconds() > BEHIND_SECONDS:
             found[name] = f"has not folded position {waiting[0].position} yet"
     return found
+
+
+def _unreadable(watchword: Watchword) -> dict[str, str]:
+    """Name facts that this release cannot read. Their accounts stand still; everything else goes on."""
+    with watchword.database.connection() as connection:
+        rows = audit_trail.unreadable(connection, NAMED)
+    named = ", ".join(f"position {row['position']} of {row['stream']}" for row in rows)
+    return {"facts": f"cannot be read by this release, so nothing is decided there: {named}"} if rows else {}
 
 
 async def _answers(urls: str) -> bool:

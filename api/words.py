@@ -1,7 +1,7 @@
 """Each fact as a sentence for people: what happened, and how it touched the account of which it speaks."""
 
 from domain import facts as f
-from domain.kernel import Fact
+from domain.kernel import Fact, Unknown
 
 _PURPOSES = {
     f.Purpose.SETUP: "Authenticator app set up: MFA is active",
@@ -25,6 +25,8 @@ def sentence(fact: Fact) -> str:
     for part in (_directory, _identity, _policy, _authenticator, _mail):
         if words := part(fact):
             return words
+    if isinstance(fact, Unknown):
+        return "Something that only a newer version of Watchword can read"
     return fact.TOPIC.replace("_", " ").replace(".", ": ").capitalize()
 
 

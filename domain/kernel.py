@@ -27,6 +27,8 @@ class Fact(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
         super().__pydantic_init_subclass__(**kwargs)
+        if not cls.TOPIC:
+            return
         if cls.versioned_topic() in FACTS:
             raise TypeError(f"the topic {cls.versioned_topic()} already names {FACTS[cls.versioned_topic()]}")
         FACTS[cls.versioned_topic()] = cls
@@ -35,6 +37,15 @@ class Fact(BaseModel):
     def versioned_topic(cls) -> str:
         """Return the name under which this shape of the fact is stored."""
         return f"{cls.TOPIC}.v{cls.VERSION}"
+
+
+class Unknown(Fact):
+    """What this release cannot read: a kind or a version that only a newer one knows, or bytes that are damaged.
+
+    It is never stored, decides nothing, and changes no state; its envelope has what was stored, as it was stored.
+    """
+
+    TOPIC = ""
 
 
 class Refused(Exception):
@@ -73,6 +84,20 @@ class Envelope:
     """The sign-in's public handle, which opens nothing."""
     position: int = field(default=0, compare=False)
     """The place in the whole log, in commit order; 0 until it is stored."""
+    stored_topic: str = field(default="", compare=False)
+    """The versioned topic under which the fact was stored; empty until it is read from the log."""
+    stored: bytes = field(default=b"", compare=False)
+    """The bytes that were stored; empty until they are read from the log."""
+
+    @property
+    def topic(self) -> str:
+        """The fact's versioned topic: of an unknown fact the one under which it was stored."""
+        return self.fact.versioned_topic() if self.fact.TOPIC else self.stored_topic
+
+    @property
+    def kind(self) -> str:
+        """The topic without its version."""
+        return self.fact.TOPIC or self.stored_topic.rpartition(".v")[0] or self.stored_topic
 
     @property
     def originator_id(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from domain.kernel import Envelope
 from handlers.ports import Broker, EventStore, Unavailable
 
 WINDOW = 1000
@@ -28,7 +29,7 @@ class Positions(Protocol):
 
 
 class Relay:
-    """Publishes what the stream lacks. The stream itself says where it ends, so that nothing is guessed after a failure."""
+    """Publishes what the stream lacks. The log says what is right; the stream only how far it agrees with the log."""
 
     def __init__(self, store: EventStore, broker: Broker, positions: Positions) -> None:
         self._store = store
@@ -39,16 +40,25 @@ class Relay:
         self._keeping: asyncio.Future[None] | None = None
 
     async def start(self, now: datetime) -> None:
-        """Find where to go on: after the stream's last message; in a lost stream, from the start of the time it keeps."""
-        tracked = await asyncio.to_thread(self._positions.get)
-        found = await self._broker.last_position()
-        if found is None:
+        """Find where to go on: after the stream's last fact; in a lost stream, from the start of the time it keeps.
+
+        A tracked position beyond the end of the log cannot be: it counts as none.
+        """
+        tracked, end = await asyncio.to_thread(lambda: (self._positions.get(), self._store.last_position()))
+        if tracked > end:
+            _log.error("the tracked position %s is beyond the end of the log, %s: it does not count", tracked, end)
+        found = await self._broker.last_position(min(tracked, end), self._fact_at)
+        if found is None and tracked <= end:
             self.position = tracked
-        elif found == 0 and tracked > 0:
-            self.position = position_before(self._store, now - RETENTION)
-        else:
+        elif found:
             self.position = found
-        self._chained = bool(found)
+        elif tracked > 0:
+            self.position = await asyncio.to_thread(position_before, self._store, now - RETENTION)
+        else:
+            self.position = 0
+
+    def _fact_at(self, position: int) -> Envelope | None:
+        return next(iter(self._store.at([position])), None)
 
     async def publish_next(self, now: datetime) -> int:
         """Publish the next window and return how many facts it held. After any failure the stream is asked again."""
@@ -61,10 +71,16 @@ class Relay:
             await self._remember(position, wait=True)
             return 0
         self.position = None
-        await self._broker.publish(window, after=position if self._chained else None)
-        self.position, self._chained = window[-1].position, True
+        await self._broker.publish(window)
+        self.position = window[-1].position
         await self._remember(self.position, wait=False)
         return len(window)
+
+    async def look_at_the_stream(self) -> None:
+        """Ask the stream again where it ends, if it no longer ends with what was published here: it may be lost."""
+        if self.position is not None and not await self._broker.is_at_end():
+            _log.warning("the stream was changed by somebody else, or is lost: it is compared with the log")
+            self.position = None
 
     async def _remember(self, position: int, *, wait: bool) -> None:
         """Keep the position beside the publishing, so that no window waits for a commit."""
@@ -93,11 +109,13 @@ class Relay:
             while not ended():
                 try:
                     published = await self.publish_next(now())
+                    if published == 0:
+                        await self.look_at_the_stream()
                 except Unavailable as error:
                     _log.warning("%s", error)
                     await asyncio.sleep(RETRY_SECONDS)
                     continue
-                if published == 0:
+                if published == 0 and self.position is not None:
                     await wait()
         finally:
             if self._keeping is not None:  # it needs the database, which is let go after this

@@ -13,6 +13,8 @@ from projections.tables import insert, looked_up
 NAME = "audit_trail"
 TABLES = {"audit_entry": ("position",)}
 _COLUMNS = ("position", "partner_id", "account_id", "actor", "topic", "stream")
+UNKNOWN = "unknown"
+"""The topic in the entry of a fact that could not be read when it was folded. Nothing is decided on its stream."""
 _LATER_OF_A_MAIL = (f.MailSent, f.MailGivenUp, f.MailRequeued)
 """Only the first fact of a mail says whom it is for."""
 
@@ -40,7 +42,7 @@ class Fold:
             elif whom and kind is f.MailOwed:
                 self._mails[each.stream] = whom
             if whom:
-                self._entries.append((each.position, *whom, each.actor, kind.TOPIC, each.stream))
+                self._entries.append((each.position, *whom, each.actor, kind.TOPIC or UNKNOWN, each.stream))
 
     def _know(self, streams: Iterable[str]) -> None:
         missing = set(streams) - self._mails.keys()
@@ -65,6 +67,12 @@ def _account(envelope: Envelope) -> str | None:
 
 _WITH_ACCOUNT = (f.AttemptRefused, f.MailOwed)
 """They say themselves whom they concern."""
+
+
+def unreadable(connection: Connection[Any], limit: int) -> list[dict[str, Any]]:
+    """Return position and stream of the first facts of all partners that could not be read when they were folded."""
+    query = "SELECT position, stream FROM audit_entry WHERE topic = 'unknown' ORDER BY position LIMIT %s"
+    return connection.execute(query, (limit,)).fetchall()
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,7 @@ def ask_page(connection: Connection[Any], wanted: Filter) -> Cursor[Any]:
             o.name AS organization_name, u.factor, u.owed, u.since, u.last_verified_at, u.locked_until, u.account_state,
             {key} AS sort_key, CASE WHEN u.factor = 'active' THEN 'Active' ELSE 'Inactive' END AS mfa_status,
             CASE WHEN u.organization_id IS NULL THEN p.enforce_partner_users ELSE p.enforce_organizations END AS required,
+            EXISTS (SELECT FROM audit_entry x WHERE x.topic = 'unknown' AND x.account_id = n.account_id) AS unreadable,
             m.kind AS mail_kind, m.state AS mail_state, m.settled_at AS mail_settled_at, m.tries AS mail_tries
         FROM chosen JOIN person n USING (account_id) {source} {rest}
         LEFT JOIN organization_access o ON o.organization_id = u.organization_id

@@ -13,8 +13,12 @@ import uvicorn
 from api.bootstrap import NOTICED_SOON, Watchword, build, lease, ledger, projector, stream
 from api.children import watch_parent
 from api.settings import Settings, read
+from domain.kernel import Unknown
 from handlers.ports import LedgerBroken, Unavailable
 from handlers.relay import Relay
+from projections import audit_trail
+from projections.rebuilding import rebuild
+from projections.views import VIEWS
 
 NAMES = ("run", "web", "relay", "projector", "worker")
 
@@ -73,6 +77,7 @@ def project() -> None:
     watchword = build(settings, pool_size=2)
     signing = threading.Thread(target=_keep_ledger, args=(watchword, stop), name="ledger", daemon=True)
     signing.start()
+    _fold_again_what_can_be_read_now(watchword)
     follower = projector(watchword)
     try:
         follower.follow(settings.need("database_url"), stop)
@@ -82,6 +87,18 @@ def project() -> None:
         signing.join(_LEDGER_END_SECONDS)
 
 
+def _fold_again_what_can_be_read_now(watchword: Watchword) -> None:
+    """Rebuild the views when an older release passed over facts that this one can read."""
+    with watchword.database.connection() as connection:
+        rows = audit_trail.unreadable(connection, _UNREADABLE)
+    facts = watchword.store.at([row["position"] for row in rows])
+    if any(not isinstance(each.fact, Unknown) for each in facts):
+        for name in VIEWS:
+            rebuild(watchword.settings.need("database_url"), watchword.store.read, name)
+
+
+_UNREADABLE = 10_000
+"""Unreadable facts that are looked at when a projector starts."""
 _LEDGER_END_SECONDS = 2.0
 _LEDGER_PAUSE_SECONDS = 30.0
 """Before the ledger is tried again after it said what is wrong: the views do not wait for it."""

@@ -144,7 +144,7 @@ def history(asked: Annotated[Asked, Depends(Admit(SIGNED_IN))]) -> Response:
             "who": "you" if each.actor == own else _who(each.actor),
             "network": each.ip_prefix,
             "position": each.position,
-            "topic": each.fact.TOPIC,
+            "topic": each.kind,
         }
         for each in envelopes[:HISTORY]
     ]

@@ -128,6 +128,9 @@ class UserAnswer(BaseModel):
     last_verified_at: datetime | None
     locked_until: datetime | None
     account_state: str
+    unreadable: bool = Field(
+        description="On hold: a fact of this account can only be read by a newer release. Nothing is decided about it."
+    )
     mail: MailAnswer | None
 
 

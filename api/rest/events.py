@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Query
 from pydantic import BaseModel, Field
 
-from api.bootstrap import ledger
+from api.bootstrap import data_of, ledger
 from api.doors import Admit, Asked
 from api.export_proofs import tenant_of
 from api.past import bad
@@ -134,7 +134,7 @@ def _event(fact: StoredFact, envelope: Envelope, asked: Asked) -> Event:
     return Event(
         id=f"watchword:{fact.position}",
         source=asked.watchword.settings.public_url,
-        type=f"watchword.{envelope.fact.versioned_topic()}",
+        type=f"watchword.{envelope.topic}",
         subject=fact.stream,
         time=envelope.at,
         tenant=envelope.tenant,
@@ -143,5 +143,5 @@ def _event(fact: StoredFact, envelope: Envelope, asked: Asked) -> Event:
         correlationid=envelope.correlation_id,
         version=fact.version,
         leafhash=leaf_hash(fact.leaf()).hex(),
-        data=envelope.fact.model_dump(mode="json"),
+        data=data_of(envelope),
     )

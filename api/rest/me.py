@@ -116,7 +116,7 @@ def history(asked: Annotated[Asked, Depends(Admit(SIGNED_IN))]) -> HistoryAnswer
         HistoryItem(
             position=each.position,
             at=each.at,
-            topic=each.fact.TOPIC,
+            topic=each.kind,
             actor=each.actor,
             from_network=each.ip_prefix,
             data=each.fact.model_dump(mode="json", exclude=SECRET_NAMES),

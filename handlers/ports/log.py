@@ -29,6 +29,10 @@ class Unavailable(Exception):
     """Something outside does not answer. Nothing was let in, and what was asked may be asked again."""
 
 
+class Unreadable(Unavailable):
+    """A fact of the stream is of a kind that only a newer release knows, or damaged: nothing is decided on the stream."""
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Who asks, from where, and under which name the wish can be found again."""

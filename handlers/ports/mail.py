@@ -1,6 +1,6 @@
 """Mails that are owed, and messages about facts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -118,8 +118,15 @@ class Mailer(Protocol):
 class Broker(Protocol):
     """The way to the message stream."""
 
-    async def last_position(self) -> int | None:
-        """Return the newest position in the stream; 0 when it is empty and never held one; None when it aged out."""
+    async def last_position(self, tracked: int, fact_at: Callable[[int], Envelope | None]) -> int | None:
+        """Return the newest position of the log that the stream's end tells of; 0 when the stream never held a message.
 
-    async def publish(self, envelopes: Sequence[Envelope], *, after: int | None) -> None:
-        """Publish in order; ``after``: the position that the stream must end with, None: whatever it ends with."""
+        None when nothing there tells of a fact of ours: all of it aged out, or is foreign. A message counts only if it
+        says what ``fact_at`` its position is. ``tracked``: where publishing is believed to have come.
+        """
+
+    async def is_at_end(self) -> bool:
+        """Say whether the stream still ends with the last message that was published here."""
+
+    async def publish(self, envelopes: Sequence[Envelope]) -> None:
+        """Publish in order after what the stream ends with. Raises Unavailable when somebody else wrote there meanwhile."""

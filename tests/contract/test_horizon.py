@@ -207,7 +207,7 @@ def test_x20_however_many_positions_were_drawn_in_vain_the_reader_goes_on(
                           " FROM stored_events_notification_id_seq", (gap,))  # fmt: skip
 
     following, later = (PostgresEventStore(database.app_url, pool_size=2) for _ in range(2))
-    seen = []
+    seen: list[int] = []
     for number in range(3):
         postgres.append(change(f"user_mfa:{number}", 0, number), origin=origin())
         seen += [each.position for each in following.read(seen[-1] if seen else 0, 50)]

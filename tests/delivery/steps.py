@@ -41,6 +41,14 @@ def until(holds: Callable[[], bool], seconds: float = SECONDS) -> None:
         time.sleep(0.01)
 
 
+async def sooner_or_later(holds: Callable[[], bool]) -> None:
+    """Wait for what has to happen, while the tasks of this event loop go on."""
+    deadline = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.01)
+
+
 def append(
     watchword: Watchword,
     stream: str,
@@ -118,6 +126,14 @@ async def following(relay: Relay, watchword: Watchword) -> AsyncIterator[asyncio
         task.cancel()
         done, _ = await asyncio.wait((task,), timeout=SECONDS)
         assert done, "a relay that was told to end goes on"
+
+
+async def holds_messages(client: Client, count: int) -> None:
+    """Wait until the stream holds so many messages."""
+    deadline = time.monotonic() + SECONDS
+    while (await client.jetstream().stream_info(STREAM)).state.messages < count:
+        assert time.monotonic() < deadline, "the stream is not filled in time"
+        await asyncio.sleep(0.01)
 
 
 async def messages(client: Client) -> list[Msg]:

@@ -11,7 +11,7 @@ from eventsourcing.persistence import InfrastructureFactory, IntegrityError, Map
 from eventsourcing.utils import Environment
 from psycopg.rows import tuple_row
 
-from domain.kernel import Envelope, Fact
+from domain.kernel import Envelope, Fact, Unknown
 from handlers.adapters.postgres import reading
 from handlers.adapters.postgres.bell import Bell
 from handlers.adapters.postgres.database import new_pool
@@ -21,7 +21,7 @@ from handlers.adapters.postgres.recorder import SILENCE, Factory, Recorder
 from handlers.adapters.postgres.snapshots import EVERY, KEPT, Snapshots, from_kept, state_of
 from handlers.adapters.postgres.states import States
 from handlers.ports import AddressTaken, Change, Conflict, Keys, Known, Origin, Row, Unavailable
-from handlers.ports.log import Ahead, State, enveloped
+from handlers.ports.log import Ahead, State, Unreadable, enveloped
 
 Answer = TypeVar("Answer")
 
@@ -101,6 +101,8 @@ class PostgresEventStore:
             rows = self._rows(_FROM_KEPT, (stream, stream))
             state, version, facts = self._from_kept(seals, rows, stream, evolve, initial)
         for envelope in facts:
+            if isinstance(envelope.fact, Unknown):
+                raise Unreadable(f"{stream}: the fact at position {envelope.position} cannot be read by this release")
             state, version = evolve(state, envelope.fact), envelope.version
         if version > known:
             self._states.keep(stream, evolve, initial, state, version)

@@ -1,11 +1,11 @@
 """Envelopes to stored bytes, and those back to envelopes without checking again what was checked when it was written.
 
 A fact is told by its topic, and each topic's bytes have one shape: msgspec decodes them straight into the fact's own
-values, several times as fast as a model that checks them. What does not have the shape of its topic is refused.
+values, several times as fast as a model that checks them. What does not have the shape of its topic is an unknown fact.
 """
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -15,7 +15,7 @@ from eventsourcing.persistence import Mapper, Notification, StoredEvent
 from msgspec.structs import asdict
 from pydantic import BaseModel
 
-from domain.kernel import FACTS, Envelope, Fact
+from domain.kernel import FACTS, Envelope, Fact, Unknown
 
 UPCASTS: dict[str, Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]] = {}
 """For each older versioned topic: its fact as data, to the next versioned topic and that fact as data."""
@@ -71,11 +71,29 @@ class EnvelopeMapper(Mapper[str]):
 def envelopes(stored: Iterable[Stored]) -> list[Envelope]:
     """Return the envelopes of stored facts, each fact in its newest shape."""
     found = []
-    for position, stream, version, topic, state in stored:
-        fact_of, decode = _shape(topic)
-        told = decode(state)
-        found.append(_envelope(fact_of(told.fact), stream, version, told, position))
+    for row in stored:
+        *_, topic, state = row
+        try:
+            fact_of, decode = _shape(topic)
+            told = decode(state)
+            fact = fact_of(told.fact)
+        except UNREADABLE:
+            fact, told = UNKNOWN, _what_can_be_read(state)
+        found.append(_envelope(fact, told, row))
     return found
+
+
+UNKNOWN = Unknown()
+UNREADABLE = (KeyError, TypeError, ValueError, msgspec.MsgspecError)
+"""Raised where a fact's topic is unknown, or its bytes do not have the shape of their topic."""
+
+
+def _what_can_be_read(state: bytes | str) -> _Told:
+    """Return what stands beside a fact that cannot be read; of damaged bytes nothing."""
+    try:
+        return msgspec.json.decode(state, type=_Told)
+    except UNREADABLE:
+        return _Told(fact=None, at=datetime.fromtimestamp(0, UTC), actor="", tenant="", command_id="")
 
 
 @cache
@@ -131,12 +149,11 @@ class _Open:
     __slots__ = Envelope.__slots__
 
 
-def _envelope(fact: Fact, stream: str, version: int, told: _Told, position: int) -> Envelope:
+def _envelope(fact: Fact, told: _Told, row: Stored) -> Envelope:
     """Return an envelope: what its own ``__init__`` gives. The filled one turns into it: both have one layout."""
     envelope: Any = _Open()
     envelope.fact = fact
-    envelope.stream = stream
-    envelope.version = version
+    envelope.position, envelope.stream, envelope.version, envelope.stored_topic, state = row
     envelope.at = told.at
     envelope.actor = told.actor
     envelope.tenant = told.tenant
@@ -144,7 +161,7 @@ def _envelope(fact: Fact, stream: str, version: int, told: _Told, position: int)
     envelope.correlation_id = told.correlation_id
     envelope.ip_prefix = told.ip_prefix
     envelope.session = told.session
-    envelope.position = position
+    envelope.stored = state if isinstance(state, bytes) else state.encode()
     envelope.__class__ = Envelope
     closed: Envelope = envelope
     return closed
