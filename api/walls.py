@@ -10,7 +10,7 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import problem
@@ -54,6 +54,8 @@ class Walls:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if scope["method"] == "HEAD":  # as GET; the server itself leaves the body out
+            scope = {**scope, "method": "GET"}
         headers = _headers(scope)
         state = scope.setdefault("state", {})
         sent = headers.get("x-request-id", "")
@@ -63,9 +65,15 @@ class Walls:
         if headers.get("host", "").lower() not in self._hosts and scope["path"] not in {"/healthz", "/readyz"}:
             await problem(421, "unknown_host", "This address does not serve that host.")(scope, receive, guarded)
             return
-        body = await _body(receive)
+        try:
+            body = await _body(receive)
+        except ClientDisconnect:  # nobody is there to be answered, and half a request is none
+            return
         if body is None:
             await problem(413, "too_large", "The request is larger than 64 kB.")(scope, receive, guarded)
+            return
+        if headers.get("content-length", str(len(body))) != str(len(body)):
+            await problem(400, "incomplete", "The body is not as long as Content-Length says.")(scope, receive, guarded)
             return
         state["body"] = body
         started = False
@@ -136,13 +144,13 @@ def prefix(ip: str) -> str:
 
 
 async def _body(receive: Receive) -> bytes | None:
-    """Return the whole body, None when it is larger than it may be."""
+    """Return the whole body, None when it is larger than it may be. Raises ClientDisconnect when it ends before its end."""
     chunks: list[bytes] = []
     size = 0
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            return b"".join(chunks)
+            raise ClientDisconnect
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > BODY_BYTES:

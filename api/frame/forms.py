@@ -11,9 +11,9 @@ from api.doors import Asked, form_of
 from api.refusals import TABLE
 from domain.kernel import Refused
 from domain.totp import MalformedCode
-from handlers.confirming import StepUp, confirmed, step_up
+from handlers.confirming import CodeNeeded, StepUp, WrongPassword, confirmed, step_up
 from handlers.ports import Unavailable
-from handlers.sessions import token_hash
+from handlers.sessions import CodeNotAccepted, token_hash
 
 Wish = TypeVar("Wish", bound=BaseModel)
 LABELS = {
@@ -48,6 +48,8 @@ def _message(name: str, each: ErrorDetails) -> str:
         return "paste the whole link of the newest mail"
     if name == "code":
         return "enter the six digits that the app shows"
+    if each["type"] == "missing":
+        return "this did not arrive: load the page again, and send the whole form"
     if each["type"] == "string_too_short":
         return "fill this in"
     if each["type"] == "string_too_long":
@@ -79,7 +81,12 @@ def wrong_of(error: Exception, now: datetime, form: str = "") -> Wrong:
         return Wrong(
             said.status, f"{sentence} That is at {when(moment)}.", {}, form, headers={"Retry-After": str(seconds)}
         )
-    return Wrong(said.status, sentence, {}, form)
+    fields = {_FIELDS[type(error)]: sentence} if type(error) in _FIELDS else {}
+    return Wrong(said.status, sentence, fields, form)
+
+
+_FIELDS: dict[type[Refused], str] = {WrongPassword: "password", CodeNeeded: "code", CodeNotAccepted: "code"}
+"""The field that a refusal is about: the sentence stands beside it too."""
 
 
 def command(shape: type[Wish], asked: Asked, **more: object) -> Wish:

@@ -25,6 +25,7 @@ SAID = {
         " in the spam folder, wait a few minutes, then ask support."
     ),
     "reset_confirmed": Notice("Your multi-factor authentication was reset. Sign in again."),
+    "policy_unchanged": Notice("Nothing was changed: the policy already was as you sent it.", "info"),
     "policy_saved": Notice("The policy is saved. It works from each person's next sign-in on."),
     "policy_saved_signed_out": Notice("The policy is saved, and everybody it touches was signed out."),
     "user_reset": Notice("The MFA was reset: old codes are refused from now on, and a mail is on its way."),

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
+from pydantic import BaseModel, Field
 
 from api.doors import SIGNED_IN, Admit, Asked, form_of
 from api.frame.forms import Wrong, command, stepped_up
@@ -17,6 +18,16 @@ from handlers.callers import member
 
 router = APIRouter(route_class=Door, include_in_schema=False)
 PATH = "/security-settings"
+ON = "on"
+
+
+class _PolicyForm(BaseModel):
+    """The policy as its form sends it. Each field says ``on`` or ``off``: one that is not there never means no."""
+
+    enforce_partner_users: bool
+    enforce_organizations: bool
+    sign_everyone_out: bool
+    version: Annotated[int, Field(ge=0, lt=10**9)]
 
 
 @router.get(PATH)
@@ -25,7 +36,8 @@ def show(asked: Annotated[Asked, Depends(Admit(SIGNED_IN))], ask: str = "") -> R
     return _show(asked, ask=ask)
 
 
-def _show(asked: Asked, wrong: Wrong | None = None, ask: str = "") -> Response:
+def _show(asked: Asked, wrong: Wrong | None = None, ask: str = "", typed: dict[str, str] | None = None) -> Response:
+    """Show the page; ``typed``: what was sent with the policy and not taken, so that it is shown again."""
     status = mfa.status(asked.caller, asked.s)
     context: dict[str, Any] = {
         "ask": ask,
@@ -34,13 +46,13 @@ def _show(asked: Asked, wrong: Wrong | None = None, ask: str = "") -> Response:
         "required": status.needed.required,
         "owed": status.mfa.owed_to_administrator(),
         "can_switch_off": status.can_switch_off,
-        "policy": _policy(asked, status.policy),
+        "policy": _policy(asked, status.policy, typed or {}),
         "has_providers": bool(asked.s.identities.providers(asked.caller.person().partner_id)),
     }
     return page(asked, "security/settings.html", wrong=wrong, **context)
 
 
-def _policy(asked: Asked, found: PartnerPolicy) -> dict[str, Any] | None:
+def _policy(asked: Asked, found: PartnerPolicy, typed: dict[str, str]) -> dict[str, Any] | None:
     """Return the policy section for those who may see it."""
     account = asked.caller.person()
     if not may(member(account), Action.SEE_POLICY):
@@ -48,8 +60,11 @@ def _policy(asked: Asked, found: PartnerPolicy) -> dict[str, Any] | None:
     policy.allowed(account.partner_id, Action.SEE_POLICY, asked.caller, asked.s)
     return {
         "partner": account.partner_name,
-        "partner_users": Population.PARTNER_USERS in found.enforced,
-        "organizations": Population.ORGANIZATIONS in found.enforced,
+        **{
+            each.value: (typed.get(f"enforce_{each.value}") == ON) if typed else each in found.enforced
+            for each in Population
+        },
+        "sign_everyone_out": typed.get("sign_everyone_out") == ON,
         "version": found.version,
         "may_change": may(member(account), Action.CHANGE_POLICY),
     }
@@ -95,18 +110,16 @@ def request_reset(asked: Annotated[Asked, Depends(Admit(SIGNED_IN))]) -> Respons
 def set_policy(asked: Annotated[Asked, Depends(Admit(SIGNED_IN))]) -> Response:
     """Change what the partner demands."""
     given = form_of(asked.request)
-    wanted = policy.SetPolicy(
-        enforce_partner_users="enforce_partner_users" in given,
-        enforce_organizations="enforce_organizations" in given,
-        sign_everyone_out="sign_everyone_out" in given,
-    )
-    seen = int(given["version"]) if given.get("version", "").isdecimal() and len(given["version"]) < 10 else None  # noqa: PLR2004
 
     def wish() -> Response:
-        stepped_up(asked)
         partner_id = asked.caller.person().partner_id
-        _, position = policy.set_policy(partner_id, wanted, seen, asked.caller, asked.s)
-        said = "policy_saved_signed_out" if wanted.sign_everyone_out else "policy_saved"
-        return go(asked, PATH, said, position)
+        policy.allowed(partner_id, Action.CHANGE_POLICY, asked.caller, asked.s)  # before any word on the input
+        sent = _PolicyForm.model_validate(given, strict=False)
+        wanted = policy.SetPolicy(**sent.model_dump(exclude={"version"}))
+        stepped_up(asked)
+        found, position = policy.set_policy(partner_id, wanted, sent.version, asked.caller, asked.s)
+        if found.version == sent.version:
+            return go(asked, PATH, "policy_unchanged", position)
+        return go(asked, PATH, "policy_saved_signed_out" if wanted.sign_everyone_out else "policy_saved", position)
 
-    return tried(asked, wish, lambda wrong: _show(asked, wrong), form="policy")
+    return tried(asked, wish, lambda wrong: _show(asked, wrong, typed=given), form="policy")

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
-from api.doors import SIGNED_IN, Admit, Asked
+from api.doors import SIGNED_IN, Admit, Asked, form_of
 from api.frame.forms import Wrong, command, stepped_up
 from api.frame.page import catch_up, go, page, tried
 from api.listing import Sort, Wanted, listed
@@ -81,6 +81,7 @@ def _show(asked: Asked, wrong: Wrong | None = None, asks_about: str = "") -> Res
         row["not_resettable"] = _not_resettable(me, row)
     given = asked.request.query_params
     about = asks_about or (given.get("account", "") if given.get("ask") == "reset" else "")
+    target = _target(asked, me, about) if about and may(me, Action.RESET_USER) else None
     return page(
         asked,
         "users/list.html",
@@ -92,7 +93,9 @@ def _show(asked: Asked, wrong: Wrong | None = None, asks_about: str = "") -> Res
         wanted=wanted,
         roles=list(Role),
         organizations=found.organizations,
-        target=_target(asked, me, about) if about and may(me, Action.RESET_USER) else None,
+        target=target,
+        in_dialog=target is not None,
+        reason=form_of(asked.request).get("reason", "") if wrong else "",
         here=_kept(asked),
         today=_kept(asked, cursor="", as_of=""),
         latest=asked.caller.at.strftime("%Y-%m-%dT%H:%M"),

@@ -29,7 +29,7 @@ class Unavailable(Exception):
     """Something outside does not answer. Nothing was let in, and what was asked may be asked again."""
 
 
-class Unreadable(Unavailable):
+class StreamUnreadable(Unavailable):
     """A fact of the stream is of a kind that only a newer release knows, or damaged: nothing is decided on the stream."""
 
 

@@ -12,7 +12,7 @@ from domain.kernel import FACTS, Envelope, Fact, Unknown
 from handlers.adapters.postgres import event_store
 from handlers.adapters.postgres.event_store import PostgresEventStore
 from handlers.adapters.postgres.reading import EnvelopeMapper, envelopes
-from handlers.ports.log import Unreadable
+from handlers.ports.log import StreamUnreadable
 from tests.contract.plugs import NOON, change, collect, origin
 from tests.history.test_goldens import GOLDENS
 from tests.servers import Database
@@ -115,7 +115,7 @@ def test_x21_a_fact_that_cannot_be_read_among_many_is_unknown_and_nothing_is_dec
     assert (heard.topic, heard.tenant) == ("user_mfa.unheard_of.v1", store.at([1])[0].tenant)
     assert (damaged.topic, damaged.tenant, damaged.stored) == ("user_mfa.verified.v1", "", b"broken")
     fresh = PostgresEventStore(database.app_url, pool_size=1)
-    with pytest.raises(Unreadable, match="user_mfa:1"):
+    with pytest.raises(StreamUnreadable, match="user_mfa:1"):
         fresh.load("user_mfa:1", collect, NONE)
     assert fresh.load("user_mfa:2", collect, NONE)[1] == 1
     fresh.close()

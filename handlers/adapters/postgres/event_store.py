@@ -21,7 +21,7 @@ from handlers.adapters.postgres.recorder import SILENCE, Factory, Recorder
 from handlers.adapters.postgres.snapshots import EVERY, KEPT, Snapshots, from_kept, state_of
 from handlers.adapters.postgres.states import States
 from handlers.ports import AddressTaken, Change, Conflict, Keys, Known, Origin, Row, Unavailable
-from handlers.ports.log import Ahead, State, Unreadable, enveloped
+from handlers.ports.log import Ahead, State, StreamUnreadable, enveloped
 
 Answer = TypeVar("Answer")
 
@@ -102,7 +102,9 @@ class PostgresEventStore:
             state, version, facts = self._from_kept(seals, rows, stream, evolve, initial)
         for envelope in facts:
             if isinstance(envelope.fact, Unknown):
-                raise Unreadable(f"{stream}: the fact at position {envelope.position} cannot be read by this release")
+                raise StreamUnreadable(
+                    f"{stream}: the fact at position {envelope.position} cannot be read by this release"
+                )
             state, version = evolve(state, envelope.fact), envelope.version
         if version > known:
             self._states.keep(stream, evolve, initial, state, version)
