@@ -20,6 +20,7 @@ from api.bootstrap import LEDGER_KEY, Watchword, ledger
 from domain.facts import Population
 from handlers.ledger import Ledger
 from projections.coverage import PAGE, TICK, Cause, Covered, Demands, Span, Stretch, coverage, demands
+from projections.proved_history import Remarks, folded
 
 KIND = "watchword.coverage_certificate.v1"
 ERASED = "erased account"
@@ -98,11 +99,13 @@ class Issued:
 def issue(watchword: Watchword, span: Span, query: Mapping[str, str], now: datetime, file: BinaryIO) -> Issued:
     """Write the certificate of a span into an empty file, account by account, and return the rest of it.
 
-    Whoever calls has checked that the caller may see it. Raises LedgerBroken where the key or the notes are not right.
+    It is folded from the log, never read from a view's table. Whoever calls has checked that the caller may see it.
+    Raises LedgerBroken where the key or the notes are not right, NotAsTheLogSays where the span's positions are not.
     """
     book, sums, shown = ledger(watchword), Sums(span), list[dict[str, Any]]()
     file.write(b'{"accounts":[')
-    with watchword.database.connection() as connection:
+    with folded(watchword.settings.need("database_url"), watchword.store.read, span) as (connection, remarks):
+        registered = connection.execute("SELECT min(from_at) AS at FROM policy_interval").fetchone() or {"at": None}
         demanded = demands(connection, span)
         found = coverage(connection, watchword.store.at, span)
         while page := list(islice(found, PAGE)):
@@ -114,10 +117,24 @@ def issue(watchword: Watchword, span: Span, query: Mapping[str, str], now: datet
                 about = {"account_id": entry["account_id"], "name_today": entry["name_today"]}
                 shown += [gap | about for gap in entry["gaps"][: SHOWN - len(shown)]]
     content = _content(watchword, span, demanded, sums) | {"query": dict(query), "made_at": _instant(now)}
-    content |= {"origin": book.notes.origin, "ledger": _checkpoint(book, span.b)}
+    content |= {"origin": book.notes.origin, "ledger": _checkpoint(book, span.b), "remarks": _remarks(remarks)}
+    content["partner"]["registered_at"] = _instant(registered["at"]) if registered["at"] else None
     file.write(b"]," + canonical(content)[1:])  # of all its members, "accounts" sorts first
     content["signature"] = _sign(watchword, book, file)
     return Issued(content, shown)
+
+
+def _remarks(remarks: Remarks) -> dict[str, Any]:
+    """Return what was odd in the log: facts older than those before them, and facts that this release cannot read."""
+    older = [
+        {"position": position, "at": _instant(at), "after": _instant(before)}
+        for position, at, before in remarks.out_of_order[:SHOWN]
+    ]
+    unreadable = remarks.unreadable[:SHOWN]
+    return {
+        "times_out_of_order": {"count": len(remarks.out_of_order), "first": older},
+        "unreadable_facts": {"count": len(remarks.unreadable), "first": unreadable},
+    }
 
 
 def canonical(content: object) -> bytes:

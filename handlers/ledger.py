@@ -57,6 +57,7 @@ class Ledger:
             note, size = self.notes.last(), self.tree.tip()[0]
             if note is not None:
                 self._check_continues(note.checkpoint, size)
+                self.tree.keep(note)  # again, if a crash came between writing it down and keeping its copy
             if note is None or note.checkpoint.size < size:
                 note = self.notes.sign(Checkpoint(self.notes.origin, size, self._root(size)))
                 self.notes.append(note)

@@ -32,6 +32,8 @@ class Verified:
     """How many facts are right, from the first on."""
     position: int = 0
     """Of the last of them."""
+    unread: int = 0
+    """The last position that was not read this time, since an earlier verification had read it; 0 where all were."""
     checkpoints: int = 0
     """How many are ours to the byte."""
     unused: int = 0
@@ -62,12 +64,12 @@ class LedgerCheck:
     ) -> Verified:
         """Recompute the tree from the facts, from the last checkpoint that was found right or from the first fact on.
 
-        A given checkpoint, kept by an auditor, has to agree as well: with that not even whoever can change the
-        database and the file can take anything back.
+        A given checkpoint, kept by an auditor, has to agree as well, and then everything is read: with that not even
+        whoever can change the database and the file can take anything back.
         """
         found, heads = self._found, self._heads()
         size, last = self._tree.tip()
-        if not full:
+        if not full and given is None:
             self._go_on_from_last_time(size)
         head = self._walk(size, last, heads, progress)
         for _ in heads:  # also those of a time after this walk are held against their copies
@@ -83,6 +85,9 @@ class LedgerCheck:
         note = self._notes.verified()
         if note is None or not 0 < note.checkpoint.size <= size:
             return
+        last = self._tree.leaves(note.checkpoint.size - 1, 1)
+        if not last or self._tree.count(last[0].position) != note.checkpoint.size:
+            return  # there are more or fewer facts than were found right: all of them are read
         try:
             end = frontier(note.checkpoint.size, self._tree.fetch)
         except LedgerBroken:
@@ -90,26 +95,33 @@ class LedgerCheck:
         if end.root() == note.checkpoint.root:
             found, self._end = self._found, end
             found.start, found.facts, found.note = end.size, end.size, note
-            found.position = self._tree.leaves(end.size - 1, 1)[0].position
+            found.position = found.unread = last[0].position
 
     def _look_beyond(self, head: Note | None, given: Note | None) -> None:
         """Find out what the walk cannot see: more was signed than there is, or a fact was lost before it was a leaf."""
         size, last = self._tree.tip()
-        for note in (head, given):
+        known = self._notes.verified()
+        for note in (head, given, known):
             if note and note.checkpoint.size > size:
                 what = f"the database ends after {size} facts, but {note.checkpoint.size} were signed: it was cut or rolled back"
                 self._found.add("short", what, position=last + 1)
-        if given and given.checkpoint.size <= size:
-            root = frontier(given.checkpoint.size, self._tree.fetch).root()
-            if root != given.checkpoint.root:
-                what = f"the first {given.checkpoint.size} facts are not those of the given checkpoint"
-                self._found.add("given", what)
+        for kind, note in (("given", given), ("verified", known)):
+            if note and note.checkpoint.size <= size and self._root(note.checkpoint.size) != note.checkpoint.root:
+                name = "given checkpoint" if kind == "given" else "checkpoint that was found right earlier"
+                self._found.add(kind, f"the first {note.checkpoint.size} facts are not those of the {name}")
         early = self._tree.before_the_first()
         if early is not None:
             self._found.add("early", f"a fact stands at position {early}, where none can", position=early)
         hole = None if self._found.start else self._tree.after_a_hole()
         if hole:
             self._found.add("hole", f"{hole[1]} lacks a version before position {hole[0]}", position=hole[0])
+
+    def _root(self, size: int) -> bytes | None:
+        """Return the root of the first leaves of the tree; None where the tree lacks a node."""
+        try:
+            return frontier(size, self._tree.fetch).root()
+        except LedgerBroken:
+            return None
 
     def _walk(self, size: int, last: int, heads: Iterator[Note], progress: Callable[[int], None]) -> Note | None:
         """Hold every fact against its leaf, and every checkpoint against the tree; return the first one after its end."""
@@ -166,10 +178,14 @@ class LedgerCheck:
                 continue
             size = note.checkpoint.size
             self._found.checkpoints += 1
+            kept = False
             while copy and copy[0] <= size:
-                if copy != (size, note.text):
+                kept = copy == (size, note.text)
+                if not kept:
                     self._lost(copy[0])
                 copy = next(copies, None)
+            if not kept:
+                self._found.add("copy", f"the database lacks its copy of the checkpoint of {size} facts")
             yield note
         if copy:
             self._lost(copy[0])

@@ -50,14 +50,14 @@ class Compared:
 def verify(url: str, read: Read, name: str, progress: Progress = lambda _: None) -> Compared:
     """Compare a live view with a shadow of it, folded from the first fact on, while the live one goes on."""
     view = VIEWS[name]
-    with _session(url) as connection:
+    with session(url) as connection:
         with connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             places = _tracked(connection, name)
             for table in view.TABLES:
                 live, copy = sql.Identifier("public", table), sql.Identifier(f"live_{table}")
                 connection.execute(sql.SQL("CREATE TEMP TABLE {} AS SELECT * FROM {}").format(copy, live))
-        _shadow(connection, view)
+        shadow(connection, view)
         _fold(connection, view, read, dict.fromkeys(places, 0), places, progress)
         return _compare(connection, view, min(places.values()))
 
@@ -69,8 +69,8 @@ def rebuild(url: str, read: Read, name: str, progress: Progress = lambda _: None
     go on, and this one catches up.
     """
     view = VIEWS[name]
-    with _session(url) as connection:
-        _shadow(connection, view)
+    with session(url) as connection:
+        shadow(connection, view)
         places = _tracked(connection, name)
         built: Places = dict.fromkeys(places, 0)
         while any(places[shard] - built[shard] > PAGE for shard in places):
@@ -86,7 +86,8 @@ def rebuild(url: str, read: Read, name: str, progress: Progress = lambda _: None
 
 
 @contextmanager
-def _session(url: str) -> Iterator[Connection[dict[str, Any]]]:
+def session(url: str) -> Iterator[Connection[dict[str, Any]]]:
+    """Lend a connection of its own, outside every pool, on which tables are compared in memory."""
     with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
         connection.execute("SELECT set_config('work_mem', %s, false)", (WORK_MEM,))
         yield connection
@@ -98,7 +99,7 @@ def _tracked(connection: Connection[dict[str, Any]], name: str) -> Places:
     return {each.shard: found.get(each.name, 0) for each in parts(name)}
 
 
-def _shadow(connection: Connection[Any], view: View) -> None:
+def shadow(connection: Connection[Any], view: View) -> None:
     """Make temporary tables of the same names, which stand before the live ones in this session alone."""
     for table in view.TABLES:
         live, shadow = sql.Identifier("public", table), sql.Identifier(table)

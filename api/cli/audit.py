@@ -47,7 +47,10 @@ def verify(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Recompute the ledger from the facts, and hold it against every signed checkpoint; exit status 1 when one differs."""
+    """Recompute the ledger from the facts, and hold it against every signed checkpoint; exit status 1 when one differs.
+
+    Without --full and --against it reads only what came since the last time, and says so: that is a quick look, no proof.
+    """
     with plugged() as watchword:
         book = ledger(watchword)
         given = book.notes.read(against.read_text(errors="replace")) if against else None
@@ -65,6 +68,7 @@ def _content(found: Verified) -> dict[str, object]:
         "right": not found.findings,
         "facts": found.facts,
         "from": found.start,
+        "unread_to_position": found.unread,
         "position": found.position,
         "checkpoints": found.checkpoints,
         "unused_positions": found.unused,
@@ -86,6 +90,11 @@ def _words(found: Verified) -> str:
     if found.findings:
         lines[0] = f"the first {found.facts} facts, up to position {found.position}, agree with the ledger{since}"
         return "\n".join([*lines, *(f"WRONG: {each.what}" for each in found.findings.values())])
+    if found.unread:
+        lines.append(
+            f"NOT READ this time: positions 1 to {found.unread}. They were counted, and found right earlier; only --full,"
+            " or --against a checkpoint that you kept, reads them again and proves it"
+        )
     if found.unused:
         lines.append(f"{found.unused} positions were never used: what was to stand there was not stored")
     if found.waiting:

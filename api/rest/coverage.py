@@ -22,6 +22,7 @@ from handlers.ports import LedgerBroken, Unavailable
 from handlers.shapes import Id
 from projections import status_history
 from projections.coverage import Span, difference
+from projections.proved_history import NotAsTheLogSays
 from projections.views import wait_for
 
 router = json_doors("audit")
@@ -142,6 +143,8 @@ def issued(
         return issue(watchword, span, {"from": since, "to": until, "command": command}, now, file)
     except LedgerBroken as error:
         raise Unavailable("the ledger cannot sign: `watchword audit checkpoint` says why") from error
+    except NotAsTheLogSays as error:
+        raise Unavailable(f"nothing was signed: {error}") from error
 
 
 def positions_of(from_: str | None, to: str | None, watchword: Watchword, now: datetime) -> tuple[int, int]:

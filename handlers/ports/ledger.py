@@ -94,6 +94,9 @@ class Tree(Protocol):
     def waiting(self, after: int) -> int:
         """Return how many facts stand after a position."""
 
+    def count(self, until: int) -> int:
+        """Return how many facts the log has from position 1 up to and with another."""
+
     def leaves(self, start: int, limit: int) -> Sequence[Leaf]:
         """Return the next leaves, from one number on."""
 

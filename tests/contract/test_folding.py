@@ -71,7 +71,7 @@ def folded(past: Past, pages: Sequence[Sequence[Envelope]]) -> dict[str, list[An
     found = {}
     with psycopg.connect(past.url, autocommit=True) as connection:
         for view in VIEWS.values():
-            rebuilding._shadow(connection, view)
+            rebuilding.shadow(connection, view)
             for page in pages:
                 fold = view.Fold(connection)
                 for half in (page[: len(page) // 2], page[len(page) // 2 :]):

@@ -81,6 +81,14 @@ class PostgresTree:
         row = self._database.one("SELECT count(*) AS facts FROM stored_events WHERE notification_id > %s", (after,))
         return row["facts"] if row else 0
 
+    def count(self, until: int) -> int:
+        """Return how many facts the log has from position 1 up to and with another."""
+        with self._database.connection() as connection, connection.transaction():
+            connection.execute(_NO_HURRY)
+            query = "SELECT count(*) FROM stored_events WHERE notification_id BETWEEN 1 AND %s"
+            row: tuple[int] | None = _raw(connection).execute(query, (until,)).fetchone()
+        return row[0] if row else 0
+
     def leaves(self, start: int, limit: int) -> Sequence[Leaf]:
         """Return the next leaves, from one number on."""
         query = "SELECT number, position, hashes FROM ledger_leaf WHERE number >= %s ORDER BY number LIMIT %s"

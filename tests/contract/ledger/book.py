@@ -20,6 +20,11 @@ from tests.contract.plugs import change, origin
 TABLES = ("stored_events", "ledger_leaf", "ledger_checkpoint")
 
 
+def named(found: Verified) -> list[tuple[str, int | None]]:
+    """Return kind and position of what was found, apart from copies of checkpoints that the database lacks."""
+    return [(kind, each.position) for kind, each in found.findings.items() if kind != "copy"]
+
+
 @dataclass
 class Book:
     """A ledger, the log it follows, and somebody who owns the database and means no good."""
