@@ -101,7 +101,13 @@ _WHOLE_TRIGRAM = 3
 """Shorter words are in no trigram index."""
 
 _WORDS = "(lower(n.name) LIKE %(words)s OR n.mail_key LIKE %(words)s)"
-_LIVE = "JOIN LATERAL (SELECT * FROM user_status WHERE account_id = n.account_id LIMIT 1) u ON true"
+_LIVE = """
+    JOIN LATERAL (SELECT * FROM user_status WHERE account_id = n.account_id LIMIT 1) u
+        ON u.account_state <> 'erased'"""
+_PEOPLE_THEN = """(SELECT account_id, partner_id, name, mail_address, mail_key FROM person UNION ALL
+    SELECT account_id, partner_id, 'erased account', '', '' FROM user_status e WHERE account_state = 'erased'
+        AND NOT EXISTS (SELECT FROM person WHERE account_id = e.account_id)) n"""
+"""Whose names there are today, and those who were erased since: the past has them as long as they were there."""
 _LIVE_FEW = "SELECT u.account_id FROM user_status u WHERE u.partner_id = %(partner)s AND {conditions}"
 _LIVE_REST = """
     JOIN partner_policy p ON p.partner_id = n.partner_id
@@ -109,7 +115,8 @@ _LIVE_REST = """
         AND kind IN ('reset_requested', 'reset_by_administrator') ORDER BY because DESC LIMIT 1) m ON true"""
 _PAST = """
     JOIN LATERAL (SELECT *, NULL::timestamptz AS last_verified_at FROM status_interval
-        WHERE account_id = n.account_id AND from_position <= %(as_of)s ORDER BY from_position DESC LIMIT 1) u ON true"""
+        WHERE account_id = n.account_id AND from_position <= %(as_of)s ORDER BY from_position DESC LIMIT 1) u
+        ON u.account_state <> 'erased'"""
 _PAST_FEW = """
     (SELECT u.account_id FROM status_interval u WHERE u.partner_id = %(partner)s AND {conditions}
         AND u.from_position <= %(as_of)s AND u.to_position > %(as_of)s LIMIT %(more)s) UNION ALL
@@ -131,6 +138,7 @@ def ask_page(connection: Connection[Any], wanted: Filter) -> Cursor[Any]:
     """Ask for a page of users. Requirement and mail state are joined, so that enforcing rewrites no row."""
     key, order = _key(wanted), "DESC" if wanted.descending else "ASC"
     source, rest = (_LIVE, _LIVE_REST) if wanted.as_of is None else (_PAST, _PAST_REST)
+    people = _people(wanted)
     query = f"""
         WITH {_chosen(wanted, source, f'ORDER BY {key} COLLATE "C" {order}, n.account_id {order}')}
         SELECT n.account_id, n.name, n.mail_address AS email, u.role, u.organization_id AS organization,
@@ -139,7 +147,7 @@ def ask_page(connection: Connection[Any], wanted: Filter) -> Cursor[Any]:
             CASE WHEN u.organization_id IS NULL THEN p.enforce_partner_users ELSE p.enforce_organizations END AS required,
             EXISTS (SELECT FROM audit_entry x WHERE x.topic = 'unknown' AND x.account_id = n.account_id) AS unreadable,
             m.kind AS mail_kind, m.state AS mail_state, m.settled_at AS mail_settled_at, m.tries AS mail_tries
-        FROM chosen JOIN person n USING (account_id) {source} {rest}
+        FROM chosen JOIN {people} USING (account_id) {source} {rest}
         LEFT JOIN organization_access o ON o.organization_id = u.organization_id
         ORDER BY {key} COLLATE "C" {order}, n.account_id {order}"""  # noqa: S608 our own words
     # Planned for these very values: what is quick for a small partner takes seconds for a large one.
@@ -160,11 +168,13 @@ def _chosen(wanted: Filter, source: str, order: str) -> str:
         few, count = f"few_{number}", f"(SELECT count(*) FROM few_{number})"  # noqa: S608 our own words
         tables.append(f"{few} AS MATERIALIZED (SELECT account_id FROM ({way}) w WHERE {many} LIMIT %(more)s), ")  # noqa: S608 our own words
         found.append(
-            _found(f"{few} JOIN person n USING (account_id) {source}", [*conditions, f"{count} <= {FEW}"], order)
+            _found(
+                f"{few} JOIN {_people(wanted)} USING (account_id) {source}", [*conditions, f"{count} <= {FEW}"], order
+            )
         )
         many = f"{count} > {FEW}"
         conditions.append(many)
-    found.append(_found(f"person n {source}", conditions, order))
+    found.append(_found(f"{_people(wanted)} {source}", conditions, order))
     return f"{''.join(tables)}chosen AS MATERIALIZED ({' UNION ALL '.join(found)})"
 
 
@@ -179,8 +189,13 @@ def _ways(wanted: Filter, of_status: list[str]) -> list[str]:
         way = _LIVE_FEW if wanted.as_of is None else _PAST_FEW
         ways.append(way.format(conditions=" AND ".join(of_status)))
     if wanted.words and len(wanted.words) >= _WHOLE_TRIGRAM:
-        ways.append(f"SELECT n.account_id FROM person n WHERE n.partner_id = %(partner)s AND {_WORDS}")  # noqa: S608 our own words
+        ways.append(f"SELECT n.account_id FROM {_people(wanted)} WHERE n.partner_id = %(partner)s AND {_WORDS}")  # noqa: S608 our own words
     return ways
+
+
+def _people(wanted: Filter) -> str:
+    """Return the table of people, as ``n``."""
+    return "person n" if wanted.as_of is None else _PEOPLE_THEN
 
 
 def _key(wanted: Filter) -> str:
