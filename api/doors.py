@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl
 from fastapi import Request, Response
 
 from api.bootstrap import Watchword
+from api.client_address import network, prefix
 from api.cookies import cookie_name, one_cookie, set_cookie
 from api.refusals import CrossSite, KeyReused, NotAmongThese, NotYet, ViewBehind
-from api.walls import network, prefix
 from handlers.callers import Caller
 from handlers.ports import Known, SessionEnded, Sockets
 from handlers.sessions import Progress, State, start_anonymous, token_hash
@@ -161,7 +161,7 @@ def caller_of(request: Request, watchword: Watchword) -> Caller:
     return Caller(
         at=now,
         command_id=s.chance.new_id(),
-        network=network(state["ip"]),
+        network=network(state["ip"]) if state["ip"] else s.chance.new_id(),  # who is unknown shares nobody's count
         ip_prefix=prefix(state["ip"]),
         correlation_id=state["correlation_id"],
         device=one_cookie(request, cookie_name(watchword, "watchword-device")) or "",
@@ -190,8 +190,6 @@ def same_origin(request: Request, watchword: Watchword) -> None:
     origin = request.headers.get("origin")
     if site is not None and site != "same-origin":
         raise CrossSite
-    if site is not None and origin == "null" and is_form(request):
-        return  # So a browser sends a form of a page with "Referrer-Policy: no-referrer"; its own word for the site counts.
     if origin is not None and origin not in watchword.settings.origins:
         raise CrossSite
     if site is None and origin is None:
