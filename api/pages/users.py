@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
-from api.doors import SIGNED_IN, Admit, Asked
+from api.doors import SIGNED_IN, Admit, Asked, form_of
 from api.frame.forms import Wrong, command, stepped_up
 from api.frame.page import catch_up, go, page, tried
 from api.listing import Sort, Wanted, listed
@@ -93,6 +93,7 @@ def _show(asked: Asked, wrong: Wrong | None = None, asks_about: str = "") -> Res
         roles=list(Role),
         organizations=found.organizations,
         target=_target(asked, me, about) if about and may(me, Action.RESET_USER) else None,
+        reason=form_of(asked.request).get("reason", ""),
         here=_kept(asked),
         today=_kept(asked, cursor="", as_of=""),
         latest=asked.caller.at.strftime("%Y-%m-%dT%H:%M"),

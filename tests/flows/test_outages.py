@@ -76,7 +76,7 @@ def _reset_by_the_owner(watchword: bootstrap.Watchword) -> tuple[Portal, Browser
     assert isinstance(clock, SetClock)
     portal = Portal(watchword, clock, watchword.settings.public_url)
     owner = signed_in(portal, "dist-owner")
-    sent = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}
+    sent = {"Origin": portal.address, "Sec-Fetch-Site": "same-origin"}
     url = f"{portal.address}/user-management/dist-support/reset"
     return portal, owner, owner.http.post(url, data={"csrf_token": owner.csrf, "reason": ""}, headers=sent)
 
