@@ -2,7 +2,7 @@
 
 from fastapi import Request, Response
 
-from api.doors import Asked, caller_of, form_of, same_origin, with_session
+from api.doors import Asked, caller_of, form_of, is_form, same_origin, with_session
 from api.frame.page import PLACES, go, page
 from api.frame.wanted import keep_wanted, page_of_form, wanted
 from api.refusals import CrossSite
@@ -17,7 +17,7 @@ _SAFE_TO_SHOW = ("reason", "name", "issuer", "client_id", "tenant", "email")
 
 def of_outdated_form(request: Request, error: Exception) -> Response | None:
     """Return the page for a form of ours that its sign-in has left behind; None for what is no such form."""
-    if not isinstance(error, CrossSite | SessionEnded) or request.method != "POST":
+    if not isinstance(error, CrossSite | SessionEnded) or request.method != "POST" or not is_form(request):
         return None
     try:
         same_origin(request, request.app.state.watchword)
