@@ -19,7 +19,7 @@ def goes_away(portal: Portal, browser: Browser) -> str:
     browser.session()
     answer = submit(portal, browser, "/sign-in/with", provider_id="of-dist")
     assert answer.status_code in {200, 429}
-    return answer.headers.get("refresh", "").removeprefix("0; url=")
+    return str(answer.headers.get("refresh", "")).removeprefix("0; url=")
 
 
 def test_x10_trips_to_a_provider_are_counted_until_somebody_comes_back(
