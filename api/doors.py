@@ -10,12 +10,12 @@ from urllib.parse import parse_qsl
 from fastapi import Request, Response
 
 from api.bootstrap import Watchword
+from api.client_address import network, prefix
 from api.cookies import cookie_name, one_cookie, set_cookie
 from api.refusals import CrossSite, KeyReused, NotAmongThese, NotYet, ViewBehind
-from api.walls import network, prefix
 from handlers.callers import Caller
 from handlers.ports import Known, SessionEnded, Sockets
-from handlers.sessions import Progress, State, start_anonymous, token_hash
+from handlers.sessions import Progress, State, anonymous_session, start_anonymous, token_hash
 from projections.views import come_to
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -148,7 +148,7 @@ Guard = Callable[[], Asked]
 def caller_of(request: Request, watchword: Watchword) -> Caller:
     """Return who asks: a service by its token, a browser by its cookie, or nobody."""
     s, state, now = watchword.sockets, request.scope["state"], watchword.sockets.clock.now()
-    service, hashed, found = None, None, None
+    service, hashed, found, anonymous = None, None, None, None
     authorization = request.headers.get("authorization")
     if authorization is not None:
         kind, _, token = authorization.partition(" ")
@@ -157,16 +157,17 @@ def caller_of(request: Request, watchword: Watchword) -> Caller:
             raise SessionEnded
     elif cookie := one_cookie(request, cookie_name(watchword, "watchword")):
         hashed = token_hash(cookie, s)
-        found = s.sessions.find(hashed, now)
+        anonymous = anonymous_session(cookie, now, s)
+        found = None if anonymous else s.sessions.find(hashed, now)
     return Caller(
         at=now,
         command_id=s.chance.new_id(),
-        network=network(state["ip"]),
+        network=network(state["ip"]) if state["ip"] else s.chance.new_id(),  # who is unknown shares nobody's count
         ip_prefix=prefix(state["ip"]),
         correlation_id=state["correlation_id"],
         device=one_cookie(request, cookie_name(watchword, "watchword-device")) or "",
         token_hash=hashed if found else None,
-        session=found.session if found else None,
+        session=found.session if found else anonymous,
         account=found.account if found else None,
         service=service,
         ahead=found.ahead if found else None,
@@ -190,8 +191,6 @@ def same_origin(request: Request, watchword: Watchword) -> None:
     origin = request.headers.get("origin")
     if site is not None and site != "same-origin":
         raise CrossSite
-    if site is not None and origin == "null" and is_form(request):
-        return  # So a browser sends a form of a page with "Referrer-Policy: no-referrer"; its own word for the site counts.
     if origin is not None and origin not in watchword.settings.origins:
         raise CrossSite
     if site is None and origin is None:
@@ -230,8 +229,9 @@ def form_of(request: Request) -> dict[str, str]:
 
 
 def with_session(asked: Asked) -> Asked:
-    """Give a browser without a sign-in a pre-session."""
-    if asked.caller.session is not None or asked.caller.service is not None:
+    """Give a browser without a sign-in a pre-session; nothing is stored for it."""
+    session = asked.caller.session
+    if asked.caller.service is not None or (session is not None and session.state != State.ANONYMOUS):
         return asked
     progress = start_anonymous(asked.caller, asked.s)
     asked.proceed(progress)

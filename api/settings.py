@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from api.public_url import origin_of
+
 
 class BadSetting(Exception):
     """A setting is missing or makes no sense. The sentence names it and the remedy."""
@@ -58,7 +60,8 @@ class Settings:
         """Return the origins under which pages of ours are seen: the public one, and on loopback its other names."""
         parts = urlsplit(self.public_url)
         names = {"127.0.0.1", "localhost"} if parts.hostname in {"127.0.0.1", "localhost"} else set()
-        return frozenset({self.public_url} | {f"{parts.scheme}://{name}:{parts.port or 80}" for name in names})
+        port = f":{parts.port}" if parts.port else ""
+        return frozenset({self.public_url} | {f"{parts.scheme}://{name}{port}" for name in names})
 
     def need(self, name: str) -> str:
         """Return an address that a command cannot do without."""
@@ -78,11 +81,8 @@ def read(environ: Mapping[str, str] = os.environ, *, ask_running: bool = True) -
     data_dir = Path(_text(environ, "DATA_DIR") or ".data").absolute()
     running = _running(data_dir) if ask_running else {}
     port = _number(environ, "PORT", running.get("port") or 8000, least=1, most=65535)
-    public_url = (_text(environ, "PUBLIC_URL") or f"http://127.0.0.1:{port}").rstrip("/")
-    parts = urlsplit(public_url)
-    on_loopback = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost", "::1"}
-    if not (parts.scheme == "https" or on_loopback) or parts.path or parts.username:
-        raise BadSetting("PUBLIC_URL has to begin with https:// (plain http is for loopback alone)")
+    public_url = _public_url(environ, port)
+    on_loopback = public_url.startswith("http://")
     return Settings(
         port=port,
         host=_text(environ, "HOST") or "127.0.0.1",
@@ -107,6 +107,13 @@ def read(environ: Mapping[str, str] = os.environ, *, ask_running: bool = True) -
     )
 
 
+def _public_url(environ: Mapping[str, str], port: int) -> str:
+    try:
+        return origin_of(_text(environ, "PUBLIC_URL") or f"http://127.0.0.1:{port}")
+    except ValueError as error:
+        raise BadSetting(f"PUBLIC_URL cannot be used: {error}") from None
+
+
 def _running(data_dir: Path) -> dict[str, Any]:
     """Return what a running `make run` has written about its servers."""
     try:
@@ -128,7 +135,7 @@ def _alone(environ: Mapping[str, str], on_loopback: bool) -> bool:
 
 def _support(environ: Mapping[str, str]) -> str | None:
     text = _text(environ, "SUPPORT_URL")
-    if text is not None and not text.startswith(("https://", "mailto:")):
+    if text is not None and not text.lower().startswith(("https://", "mailto:")):
         raise BadSetting("SUPPORT_URL has to begin with https:// or mailto:")
     return text
 

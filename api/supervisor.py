@@ -226,7 +226,7 @@ class Household:
 
     @property
     def _on_loopback(self) -> bool:
-        return self.settings.public_url.startswith(f"http://{LOOPBACK}:")
+        return f"{self.settings.public_url}:".startswith(f"http://{LOOPBACK}:")
 
     def _look(self) -> None:
         for watched in self.watched:

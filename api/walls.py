@@ -1,26 +1,23 @@
 """What every request passes before any route: host, size, correlation; and what every answer carries."""
 
-import ipaddress
 import logging
 import re
 import traceback
 import uuid
 from collections.abc import Mapping
-from functools import lru_cache
-from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.client_address import client_ip, network, prefix
 from api.problems import problem
+from api.public_url import authority, authority_of
 from api.settings import Settings
 
 _log = logging.getLogger("watchword.web")
 BODY_BYTES = 64 * 1024
 """More than any honest request needs. Source: the product's attack catalogue, INP-04."""
-REMEMBERED = 4_096
-"""Addresses whose networks are known without reading them again."""
 _CORRELATION = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 SECURITY_HEADERS = {
@@ -29,7 +26,7 @@ SECURITY_HEADERS = {
         " font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -39,12 +36,16 @@ SECURITY_HEADERS = {
 STRICT_TRANSPORT = {"Strict-Transport-Security": "max-age=63072000; includeSubDomains"}
 
 
+__all__ = ["SECURITY_HEADERS", "Walls", "client_ip", "network", "prefix"]
+
+
 class Walls:
     """The outermost layer of the web application."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
-        self._hosts = {urlsplit(origin).netloc.lower() for origin in settings.origins}
+        self._hosts = {authority_of(origin) for origin in settings.origins}
+        self._scheme = "https" if settings.cookies_are_secure else "http"
         always = SECURITY_HEADERS | (STRICT_TRANSPORT if settings.cookies_are_secure else {})
         self._always = [(name.lower().encode(), value.encode()) for name, value in always.items()]
         self._proxies = settings.trusted_proxies
@@ -60,9 +61,13 @@ class Walls:
         state = scope.setdefault("state", {})
         sent = headers.get("x-request-id", "")
         state["correlation_id"] = sent if _CORRELATION.fullmatch(sent) else uuid.uuid4().hex
-        state["ip"] = client_ip(scope, headers.get("x-forwarded-for", ""), self._proxies)
+        forwarded_for, forwarded = headers.get("x-forwarded-for", ""), headers.get("forwarded", "")
+        state["ip"] = client_ip(scope, forwarded_for, self._proxies, forwarded)
         guarded = self._guard(send, state["correlation_id"])
-        if headers.get("host", "").lower() not in self._hosts and scope["path"] not in {"/healthz", "/readyz"}:
+        if authority(self._scheme, headers.get("host", "")) not in self._hosts and scope["path"] not in {
+            "/healthz",
+            "/readyz",
+        }:
             await problem(421, "unknown_host", "This address does not serve that host.")(scope, receive, guarded)
             return
         try:
@@ -110,37 +115,6 @@ def _headers(scope: Scope) -> Mapping[str, str]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         found[name] = f"{found[name]}, {value}" if name in found else value
     return found
-
-
-def client_ip(scope: Scope, forwarded: str, proxies: int) -> str:
-    """Return the caller's address: the peer's, or the one that our own outermost proxy saw. All else counts for nothing."""
-    seen = (scope.get("client") or ("",))[0]
-    if proxies:
-        hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
-        seen = hops[-proxies] if len(hops) >= proxies else seen
-    return _written(seen)
-
-
-@lru_cache(REMEMBERED)
-def _written(address: str) -> str:
-    try:
-        return str(ipaddress.ip_address(address))
-    except ValueError:
-        return "0.0.0.0"  # noqa: S104 # nosec B104 no address: all such callers share one count
-
-
-@lru_cache(REMEMBERED)
-def network(ip: str) -> str:
-    """Return the network under which tries are counted: an IPv4 address, or an IPv6 /64."""
-    address = ipaddress.ip_address(ip)
-    return ip if address.version == 4 else str(ipaddress.ip_network(f"{ip}/64", strict=False))  # noqa: PLR2004
-
-
-@lru_cache(REMEMBERED)
-def prefix(ip: str) -> str:
-    """Return the part of an address that goes into facts: /24 or /48."""
-    bits = 24 if ipaddress.ip_address(ip).version == 4 else 48  # noqa: PLR2004
-    return str(ipaddress.ip_network(f"{ip}/{bits}", strict=False))
 
 
 async def _body(receive: Receive) -> bytes | None:

@@ -102,6 +102,12 @@ class Caller:
             raise SessionEnded
         return self.token_hash, self.session
 
+    def browser(self) -> Session:
+        """Return how far this browser has come, be it no further than a form."""
+        if self.session is None:
+            raise SessionEnded
+        return self.session
+
     def guards(self) -> list[Row]:
         """Return what has to stand still while a wish of a person is stored: role, place and sessions."""
         return [StillAllowed(self.account.account_id, self.account.generations)] if self.account else []

@@ -7,8 +7,9 @@ from enum import StrEnum
 from domain.directory import Account, evolve_account
 from domain.facts import ProviderKind
 from domain.identity import Provider, domain_of
-from handlers.callers import Caller
+from handlers.callers import Caller, TooManyTries
 from handlers.identity_providers import NoSuchProvider, known
+from handlers.limits import PROVIDER_TRIPS
 from handlers.ports import Asking, AuthorizationAsked, Sockets
 from handlers.sessions import State
 from handlers.sign_in import open_link
@@ -52,12 +53,14 @@ def buttons(s: Sockets) -> dict[str, str]:
 
 def begin(provider_id: str, errand: Errand, caller: Caller, s: Sockets, *, link_id: str = "", back: str = "") -> str:
     """Return the address at the provider to which the browser goes. What comes back counts in this browser alone, once."""
-    provider, (_, session) = known(provider_id, s), caller.sign_in()
+    provider, session = known(provider_id, s), caller.browser()
     if errand in {Errand.LINK, Errand.CONFIRM}:
         if session.state != State.SIGNED_IN or caller.person().partner_id != provider.partner_id:
             raise NoSuchProvider
         if errand is Errand.LINK:
             caller.require_step_up()
+    elif not s.throttle.reserve((PROVIDER_TRIPS, caller.network), now=caller.at).admitted:
+        raise TooManyTries
     state = s.chance.token()
     address = s.providers.authorization_url(provider, asking_for(state, errand, s))
     asked = AuthorizationAsked(

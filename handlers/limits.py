@@ -31,6 +31,8 @@ LINK_BY_NETWORK = Limit("link_by_network", 20, _HOUR)
 
 PROVIDER_ANSWERS = Limit("provider_answers", 30, timedelta(minutes=5))
 """Answers of identity providers from one network that led nowhere. Ours: as many as wrong passwords."""
+PROVIDER_TRIPS = Limit("provider_trips", 1000, timedelta(minutes=5))
+"""Sign-ins from one network that are away at identity providers. Ours: a large office in the morning, and no flood of rows."""
 
 SETUPS = Limit("setups", 20, _HOUR)
 """Shown keys of one account. Ours: enough for a clumsy afternoon, and the log does not swell."""

@@ -1,9 +1,10 @@
 """How a sign-in goes on: each step under a new token, each with the time it may last."""
 
 import hashlib
+import hmac
 import logging
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from domain.facts import Purpose, Role, Verified
@@ -27,6 +28,10 @@ from handlers.ports import (
 # Source of all: the product's security design, section 1.
 ANONYMOUS_FOR = timedelta(hours=1)
 """How long a sign-in form may lie open. Ours: long enough for a forgotten tab, short enough to be forgotten."""
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""How far the clocks of two web servers may differ: a cookie of the one is sent to the other."""
+_PRE_SESSION = "pre."
+"""How the cookie of a pre-session begins; a session's token has no dot."""
 IDENTIFIED_FOR = timedelta(minutes=5)
 CODE_WITHIN = timedelta(minutes=5)
 SETUP_WITHIN = timedelta(minutes=10)
@@ -127,10 +132,26 @@ def session_for(
 
 
 def start_anonymous(caller: Caller, s: Sockets) -> Progress:
-    """Give a browser that has no sign-in a pre-session, to which its first form is bound."""
-    step = next_step(replace(caller, token_hash=None), s, session_for(State.ANONYMOUS, None, caller, s))
-    s.sessions.save(step.row)
-    return step.done(None)
+    """Give a browser that has no sign-in a pre-session, to which its first form is bound. Its cookie holds all of it.
+
+    One that is there already lasts anew under the same handle, so that forms of other windows stay good.
+    """
+    session = caller.session or session_for(State.ANONYMOUS, None, caller, s)
+    issued = f"{session.handle}.{int(caller.at.timestamp())}"
+    return Progress(session, token=f"{_PRE_SESSION}{issued}.{s.keys.digest('pre-session', issued)}")
+
+
+def anonymous_session(token: str, now: datetime, s: Sockets) -> Session | None:
+    """Return the pre-session that a cookie of ours holds, None when it is another's or too old. Nothing of it is stored."""
+    issued, _, mac = token.removeprefix(_PRE_SESSION).rpartition(".")
+    right = s.keys.digest("pre-session", issued)
+    if not token.startswith(_PRE_SESSION) or not hmac.compare_digest(mac.encode(), right.encode()):
+        return None
+    handle, _, seconds = issued.rpartition(".")
+    at = datetime.fromtimestamp(int(seconds), UTC)
+    if not -CLOCKS_DIFFER <= now - at < ANONYMOUS_FOR:
+        return None
+    return Session(handle, State.ANONYMOUS, at, now, at + ANONYMOUS_FOR, ANONYMOUS_FOR, level=1)
 
 
 def sign_out(caller: Caller, s: Sockets) -> None:

@@ -10,7 +10,7 @@ from domain.kernel import Refused
 from handlers.callers import Caller, TooManyTries
 from handlers.errands import AWAY_FOR, Errand, asking_for
 from handlers.identity_providers import append_to, known, unlink
-from handlers.limits import PROVIDER_ANSWERS
+from handlers.limits import PROVIDER_ANSWERS, PROVIDER_TRIPS
 from handlers.ports import (
     AccountEntry,
     AuthorizationAsked,
@@ -90,7 +90,8 @@ def finish(answer: Answer, caller: Caller, s: Sockets) -> Returned:
         raise NotFinishedThere
     proof = _proof(provider, answer, asked, caller, s)
     said = _said(provider, proof, caller, s)
-    s.throttle.refund(tries)
+    was_counted = errand in {Errand.SIGN_IN, Errand.INVITATION}
+    s.throttle.refund(tries, *([(PROVIDER_TRIPS, caller.network)] if was_counted else []))
     came = _Came(provider, asked, proof, said)
     match errand:
         case Errand.SIGN_IN:
@@ -125,7 +126,7 @@ def _digest(kind: str, text: str, provider: Provider, s: Sockets) -> str:
 def _said(provider: Provider, proof: Proof, caller: Caller, s: Sockets) -> ProviderSession:
     """Return what is kept of a proof: digests, and the provider's words about how it knew the person."""
     return ProviderSession(
-        handle=caller.sign_in()[1].handle,
+        handle=caller.browser().handle,
         provider_id=provider.provider_id,
         subject_digest=_digest("subject", proof.subject, provider, s),
         sub_digest=_digest("sub", proof.sub, provider, s),

@@ -1,6 +1,7 @@
 """``watchword run | web | relay | projector | worker``: what serves."""
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ import uvicorn
 
 from api.bootstrap import NOTICED_SOON, Watchword, build, lease, ledger, projector, stream
 from api.children import watch_parent
+from api.client_address import missing_proxy
 from api.settings import Settings, read
 from domain.kernel import Unknown
 from handlers.ports import LedgerBroken, Unavailable
@@ -47,6 +49,8 @@ def run() -> None:
 def web() -> None:
     """Serve the JSON API and the pages."""
     settings = _child()
+    if warning := missing_proxy(settings):
+        logging.getLogger("watchword.web").warning("%s", warning)
     uvicorn.run(
         "api.web:create_app",
         factory=True,

@@ -57,6 +57,14 @@ def _message(name: str, each: ErrorDetails) -> str:
     return each["msg"].removeprefix("Value error, ")
 
 
+_BESIDE: dict[type[Refused], dict[str, str]] = {
+    WrongPassword: {"password": "this is not your password"},
+    CodeNeeded: {"code": "enter the six digits that the app shows"},
+    CodeNotAccepted: {"code": "this code was not accepted"},
+}
+"""Refusals that are about one field, with what is said beside it."""
+
+
 def wrong_of(error: Exception, now: datetime, form: str = "") -> Wrong:
     """Return what a person is told about an error."""
     if isinstance(error, ValidationError):
@@ -74,19 +82,15 @@ def wrong_of(error: Exception, now: datetime, form: str = "") -> Wrong:
         return Wrong(503, f"Try again in a moment: {error}.", {}, form)
     assert isinstance(error, Refused)  # noqa: S101 the only kind left of those that are caught
     said = TABLE[type(error)]
+    fields = _BESIDE.get(type(error), {})
     sentence, until = said.sentence, error.because.get("until")
     if isinstance(until, str):
         moment = datetime.fromisoformat(until)
         seconds = max(1, int((moment - now).total_seconds()) + 1)
         return Wrong(
-            said.status, f"{sentence} That is at {when(moment)}.", {}, form, headers={"Retry-After": str(seconds)}
+            said.status, f"{sentence} That is at {when(moment)}.", fields, form, headers={"Retry-After": str(seconds)}
         )
-    fields = {_FIELDS[type(error)]: sentence} if type(error) in _FIELDS else {}
     return Wrong(said.status, sentence, fields, form)
-
-
-_FIELDS: dict[type[Refused], str] = {WrongPassword: "password", CodeNeeded: "code", CodeNotAccepted: "code"}
-"""The field that a refusal is about: the sentence stands beside it too."""
 
 
 def command(shape: type[Wish], asked: Asked, **more: object) -> Wish:

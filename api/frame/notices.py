@@ -41,6 +41,7 @@ SAID = {
     "provider_removed": Notice("The identity provider is removed, and the sessions that it opened have ended."),
     "signed_out": Notice("You are signed out.", "info"),
     "form_too_old": Notice("That page had lain open for too long. Please try again.", "problem"),
+    "signed_in_already": Notice("You are signed in already, so that form was not needed.", "info"),
     "session_ended": Notice("Please sign in to go on.", "info"),
 }
 """By the name that travels in a cookie for one page."""

@@ -16,6 +16,7 @@ from api.doors import SAFE_METHODS, Asked, csrf_token
 from api.frame.files import HERE, STATIC
 from api.frame.forms import LABELS, Wrong, asks_for_password, proof_for, when, wrong_of
 from api.frame.notices import SAID, Notice
+from api.frame.wanted import address_of, keep_wanted, page_of
 from api.refusals import NotYet
 from domain.facts import Factor
 from domain.guessing import ChallengeEnded
@@ -166,6 +167,8 @@ def of_error(request: Request, error: Exception, answer: JSONResponse) -> Respon
             State(str(error.because.get("state", State.ANONYMOUS))) if isinstance(error, NotYet) else State.ANONYMOUS
         )
         response: Response = RedirectResponse(PLACES[state], 303)
+        if request.method in SAFE_METHODS:
+            keep_wanted(request, response, page_of(request.app, address_of(request)))
         said = None if here == "/" or state is not State.ANONYMOUS else "session_ended"
         if said and request.method not in SAFE_METHODS:
             said = "form_too_old"

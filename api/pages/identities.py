@@ -35,6 +35,13 @@ def _own(asked: Asked, wrong: Wrong | None = None) -> Response:
     return page(asked, "identities/own.html", wrong=wrong, providers=providers, linked=linked)
 
 
+def _form(name: str, provider_id: str, asked: Asked) -> str:
+    """Return the name of a provider's form on a page that has one for each, so that a message stands in the right one."""
+    providers = asked.s.identities.providers(asked.caller.person().partner_id)
+    numbers = {each.provider_id: number for number, each in enumerate(providers, 1)}
+    return f"{name}{numbers.get(provider_id, 1)}"
+
+
 @router.post(f"{OWN}/link")
 def link(asked: Annotated[Asked, Depends(Admit(SIGNED_IN))]) -> Response:
     """Go to a provider; who comes back is linked to the own account."""
@@ -46,7 +53,7 @@ def link(asked: Annotated[Asked, Depends(Admit(SIGNED_IN))]) -> Response:
         address = errands.begin(provider_id, Errand.LINK, asked.caller, asked.s, back="identity")
         return onward(asked, address, provider)
 
-    return tried(asked, wish, lambda wrong: _own(asked, wrong), form="identity")
+    return tried(asked, wish, lambda wrong: _own(asked, wrong), form=_form("identity", provider_id, asked))
 
 
 @router.post(f"{OWN}/unlink")
@@ -60,7 +67,7 @@ def unlink(asked: Annotated[Asked, Depends(Admit(SIGNED_IN))]) -> Response:
         sign_out_here(asked)
         return go(asked, "/sign-in", "identity_unlinked", position)
 
-    return tried(asked, wish, lambda wrong: _own(asked, wrong), form="identity")
+    return tried(asked, wish, lambda wrong: _own(asked, wrong), form=_form("identity", provider_id, asked))
 
 
 @router.get(PATH)
@@ -126,7 +133,7 @@ def credit(provider_id: Id, asked: Annotated[Asked, Depends(Admit(SIGNED_IN))]) 
         position = identity_providers.credit(provider_id, mfa=on, origin=c.origin(), s=asked.s, rows=c.guards())
         return go(asked, PATH, "provider_changed", position)
 
-    return tried(asked, wish, lambda wrong: _show(asked, wrong), form="provider")
+    return tried(asked, wish, lambda wrong: _show(asked, wrong), form=_form("credit", provider_id, asked))
 
 
 @router.post(f"{PATH}/{{provider_id}}/remove")
@@ -138,4 +145,4 @@ def remove(provider_id: Id, asked: Annotated[Asked, Depends(Admit(SIGNED_IN))]) 
         position = identity_providers.remove(provider_id, asked.caller.origin(), asked.s, asked.caller.guards())
         return go(asked, PATH, "provider_removed", position)
 
-    return tried(asked, wish, lambda wrong: _show(asked, wrong), form="provider")
+    return tried(asked, wish, lambda wrong: _show(asked, wrong), form=_form("credit", provider_id, asked))

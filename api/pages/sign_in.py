@@ -8,6 +8,7 @@ from fastapi.responses import Response
 from api.doors import ANYBODY, CHOOSING, GIVING_A_CODE, Admit, Asked, form_of, with_session
 from api.frame.forms import Wrong, command
 from api.frame.page import PLACES, go, page, sign_out_here, tried
+from api.frame.wanted import forget_wanted, wanted
 from api.routes import Door
 from handlers import sessions, sign_in
 from handlers.errands import buttons
@@ -20,14 +21,17 @@ def went_on(asked: Asked, progress: Progress, said: str | None = None) -> Respon
     """Lead to where the sign-in stands now."""
     asked.proceed(progress)
     state = State(progress.session.state) if progress.session else State.ANONYMOUS
-    return go(asked, PLACES[state], said, progress.position or 0)
+    if state is not State.SIGNED_IN:
+        return go(asked, PLACES[state], said, progress.position or 0)
+    forget_wanted(asked.response, asked.watchword)
+    return go(asked, wanted(asked.request) or PLACES[state], said, progress.position or 0)
 
 
 @router.get("/sign-in")
 def show_sign_in(asked: Annotated[Asked, Depends(Admit(ANYBODY))]) -> Response:
     """Ask for address and password."""
     if asked.caller.session and asked.caller.session.state == State.SIGNED_IN:
-        return go(asked, "/")
+        return go(asked, wanted(asked.request) or "/")
     return sign_in_form(asked)
 
 
@@ -95,5 +99,6 @@ def post_sign_out(asked: Annotated[Asked, Depends(Admit(ANYBODY))]) -> Response:
     """End the sign-in."""
     sessions.sign_out(asked.caller, asked.s)
     sign_out_here(asked)
+    forget_wanted(asked.response, asked.watchword)
     asked.response.headers["Clear-Site-Data"] = '"cache", "storage"'
     return go(asked, "/sign-in", "signed_out")

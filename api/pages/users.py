@@ -81,7 +81,6 @@ def _show(asked: Asked, wrong: Wrong | None = None, asks_about: str = "") -> Res
         row["not_resettable"] = _not_resettable(me, row)
     given = asked.request.query_params
     about = asks_about or (given.get("account", "") if given.get("ask") == "reset" else "")
-    target = _target(asked, me, about) if about and may(me, Action.RESET_USER) else None
     return page(
         asked,
         "users/list.html",
@@ -93,9 +92,8 @@ def _show(asked: Asked, wrong: Wrong | None = None, asks_about: str = "") -> Res
         wanted=wanted,
         roles=list(Role),
         organizations=found.organizations,
-        target=target,
-        in_dialog=target is not None,
-        reason=form_of(asked.request).get("reason", "") if wrong else "",
+        target=_target(asked, me, about) if about and may(me, Action.RESET_USER) else None,
+        reason=form_of(asked.request).get("reason", ""),
         here=_kept(asked),
         today=_kept(asked, cursor="", as_of=""),
         latest=asked.caller.at.strftime("%Y-%m-%dT%H:%M"),

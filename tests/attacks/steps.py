@@ -4,12 +4,12 @@ from typing import Any
 
 import httpx
 
-from tests.attacks.site import Site
+from tests.attacks.site import PUBLIC_URL, Site
 from tests.directory import PASSWORD, address
 from tests.flows.steps import enrolled, give_code, link_in, signed_in
 from tests.portal import Browser
 
-FORM = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}
+FORM = {"Origin": PUBLIC_URL, "Sec-Fetch-Site": "same-origin"}
 
 
 def pending(site: Site, account: str) -> Browser:

@@ -118,7 +118,7 @@ def test_rst_06_the_links_secret_leaves_no_trace_on_its_way(site: Site) -> None:
     browser, _ = enrolled(site, account)
     link, secret = ask_reset(site, browser, account)
     answer = page(browser, "GET", f"/reset/{link}")
-    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["referrer-policy"] == "same-origin"
     assert answer.headers["cache-control"] == "no-store"
     named = re.findall(r'(?:src|href|action)="([^"]*)"', answer.text)
     assert [each for each in named if each.startswith(("http", "//")) and not each.startswith(PUBLIC_URL)] == []

@@ -7,8 +7,8 @@ import httpx
 from tests.portal import Browser
 from tests.services import Portal
 
-FROM_OUR_PAGE = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}
-"""What a browser sends with a form of a page under ``Referrer-Policy: no-referrer``."""
+FROM_OUR_PAGE = {"Sec-Fetch-Site": "same-origin"}
+"""What a browser sends with a form of a page of ours, beside the page's origin."""
 
 
 def look(portal: Portal, browser: Browser, path: str, **headers: str) -> httpx.Response:
@@ -19,7 +19,7 @@ def look(portal: Portal, browser: Browser, path: str, **headers: str) -> httpx.R
 def submit(portal: Portal, browser: Browser, path: str, **fields: str) -> httpx.Response:
     """Send a page's form."""
     data = {"csrf_token": browser.csrf, **fields}
-    return browser.http.post(f"{portal.address}{path}", data=data, headers=FROM_OUR_PAGE)
+    return browser.http.post(f"{portal.address}{path}", data=data, headers=FROM_OUR_PAGE | {"Origin": portal.address})
 
 
 def entries(browser: Browser, portal: Portal, **wanted: Any) -> list[dict[str, Any]]:

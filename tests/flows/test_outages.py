@@ -45,11 +45,14 @@ def test_without_the_database_nobody_gets_in_and_everything_goes_on_when_it_is_b
             person, key = enrolled(portal, "dist-support")
             stranger = portal.browser()
             postgres.stop()
-            for browser, path in ((person, "/me/mfa"), (stranger, "/session"), (person, "/partners/dist/users")):
+            for browser, path in ((person, "/me/mfa"), (person, "/session"), (person, "/partners/dist/users")):
                 answer = browser.get(path)
                 assert reason(answer) == (503, "unavailable")
                 assert int(answer.headers["Retry-After"]) > 0
             assert reason(person.post("/me/mfa/disable")) == (503, "unavailable")
+            assert stranger.session()["state"] == "anonymous", "X10: a form is shown, since nothing is stored for it"
+            sign_in = {"email": address("dist-support"), "password": PASSWORD}
+            assert reason(stranger.post("/sign-in", sign_in)) == (503, "unavailable")
             assert portal.browser().http.get(f"{portal.address}/healthz").status_code == 200
             assert person.http.get(f"{portal.address}/readyz").status_code == 503
             postgres.start()
@@ -76,7 +79,7 @@ def _reset_by_the_owner(watchword: bootstrap.Watchword) -> tuple[Portal, Browser
     assert isinstance(clock, SetClock)
     portal = Portal(watchword, clock, watchword.settings.public_url)
     owner = signed_in(portal, "dist-owner")
-    sent = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}
+    sent = {"Origin": portal.address, "Sec-Fetch-Site": "same-origin"}
     url = f"{portal.address}/user-management/dist-support/reset"
     return portal, owner, owner.http.post(url, data={"csrf_token": owner.csrf, "reason": ""}, headers=sent)
 

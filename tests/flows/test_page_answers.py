@@ -38,7 +38,7 @@ def guarded(answer: httpx.Response) -> bool:
     return (
         "frame-ancestors 'none'" in headers.get("content-security-policy", "")
         and headers.get("x-content-type-options") == "nosniff"
-        and headers.get("referrer-policy") == "no-referrer"
+        and headers.get("referrer-policy") == "same-origin"
         and headers.get("cache-control") == "no-store"
         and "x-request-id" in headers
     )
@@ -234,3 +234,15 @@ def test_the_inbox_is_not_served_to_the_network() -> None:
     """Everybody's reset links: a name in ``Host`` is no wall, so the address that is listened on has to be loopback."""
     with pytest.raises(BadSetting, match="MAIL_PAGES"):
         read({"MAIL_PAGES": "true", "HOST": "0.0.0.0"}, ask_running=False)
+
+
+def test_x07_a_browser_without_fetch_metadata_sends_its_form_and_another_sites_is_refused(portal: Portal) -> None:
+    """X07: under same-origin a form carries its true origin, so that nothing but it is needed, and "null" is nobody's."""
+    owner = signed_in(portal, "dist-owner")
+    assert look(portal, owner, "/security-settings").headers["referrer-policy"] == "same-origin"
+    url, data = f"{portal.address}/security-settings/enable", {"csrf_token": owner.csrf}
+    for origin in ("null", "https://evil.example", portal.address.replace("http:", "https:"), ""):
+        assert owner.http.post(url, data=data, headers={"Origin": origin}).status_code == 403, origin
+        fetched = {"Origin": origin, "Sec-Fetch-Site": "same-origin"}
+        assert owner.http.post(url, data=data, headers=fetched).status_code == 403, origin
+    assert owner.http.post(url, data=data, headers={"Origin": portal.address}).status_code == 303

@@ -83,6 +83,12 @@ def test_every_part_is_walled_in(services: dict[str, Any]) -> None:
 
 
 @needs_compose
+def test_x06_the_proxy_that_is_asked_for_is_counted(services: dict[str, Any]) -> None:
+    """X06: else everybody behind it is one caller, whom thirty wrong passwords lock out."""
+    assert services["web"]["environment"]["TRUSTED_PROXIES"] == "1"
+
+
+@needs_compose
 def test_the_signed_checkpoints_outlive_their_container(services: dict[str, Any]) -> None:
     for name in ("projector", "web"):
         place = services[name]["environment"]["LEDGER_DIR"]

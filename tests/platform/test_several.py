@@ -56,6 +56,12 @@ def test_together_they_fit_the_schema_and_every_part_is_walled_in(project: dict[
 
 
 @needs_compose
+def test_x06_the_balancer_that_is_asked_for_is_counted(project: dict[str, Any]) -> None:
+    """X06."""
+    assert project["services"]["web"]["environment"]["TRUSTED_PROXIES"] == "1"
+
+
+@needs_compose
 def test_each_server_has_a_place_and_a_name_of_its_own_and_the_programs_know_them_all(
     project: dict[str, Any], secrets: Path
 ) -> None:
