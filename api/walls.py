@@ -39,6 +39,10 @@ SECURITY_HEADERS = {
 STRICT_TRANSPORT = {"Strict-Transport-Security": "max-age=63072000; includeSubDomains"}
 
 
+class ClientGone(Exception):
+    """The connection ended before the whole body came."""
+
+
 class Walls:
     """The outermost layer of the web application."""
 
@@ -63,9 +67,17 @@ class Walls:
         if headers.get("host", "").lower() not in self._hosts and scope["path"] not in {"/healthz", "/readyz"}:
             await problem(421, "unknown_host", "This address does not serve that host.")(scope, receive, guarded)
             return
-        body = await _body(receive)
+        try:
+            body = await _body(receive)
+        except ClientGone:
+            return
         if body is None:
             await problem(413, "too_large", "The request is larger than 64 kB.")(scope, receive, guarded)
+            return
+        if headers.get("content-length", str(len(body))) != str(len(body)):
+            await problem(400, "incomplete_request", "The request's body did not arrive whole; nothing has changed.")(
+                scope, receive, guarded
+            )
             return
         state["body"] = body
         started = False
@@ -76,7 +88,7 @@ class Walls:
             await guarded(message)
 
         try:
-            await self._app(scope, _replayed(body, receive), once_started)
+            await self._app(_as_get(scope), _replayed(body, receive), once_started)
         except Exception as error:  # noqa: BLE001 its text may hold what was entered, so it goes no further than this
             place = traceback.extract_tb(error.__traceback__)[-1]
             _log.critical("unexpected %s at %s:%s", type(error).__name__, place.name, place.lineno)
@@ -135,14 +147,19 @@ def prefix(ip: str) -> str:
     return str(ipaddress.ip_network(f"{ip}/{bits}", strict=False))
 
 
+def _as_get(scope: Scope) -> Scope:
+    """Return the scope of a HEAD as that of a GET. The server knows the method still, and sends no body."""
+    return {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+
+
 async def _body(receive: Receive) -> bytes | None:
-    """Return the whole body, None when it is larger than it may be."""
+    """Return the whole body, None when it is larger than it may be. Raises ClientGone when it ends early."""
     chunks: list[bytes] = []
     size = 0
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            return b"".join(chunks)
+            raise ClientGone
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > BODY_BYTES:

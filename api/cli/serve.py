@@ -12,6 +12,7 @@ import uvicorn
 
 from api.bootstrap import NOTICED_SOON, Watchword, build, lease, ledger, projector, stream
 from api.children import watch_parent
+from api.connections import http_protocol
 from api.settings import Settings, read
 from domain.kernel import Unknown
 from handlers.ports import LedgerBroken, Unavailable
@@ -53,6 +54,8 @@ def web() -> None:
         host=settings.host,
         port=settings.port,
         workers=settings.web_processes,
+        http=http_protocol(settings),
+        timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=2,
         server_header=False,
         access_log=False,

@@ -1,22 +1,26 @@
 """Security Settings: the own MFA, and what the partner demands. Exactly these two sections."""
 
+import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
-from api.doors import SIGNED_IN, Admit, Asked, form_of
-from api.frame.forms import Wrong, command, stepped_up
+from api.doors import SIGNED_IN, Admit, Asked, fields_of, form_of
+from api.frame.forms import Wrong, command, incomplete, stepped_up, switch
 from api.frame.page import go, page, tried
+from api.refusals import TABLE
 from api.routes import Door
 from domain.facts import Factor, Population
-from domain.partner_policy import PartnerPolicy
+from domain.partner_policy import PartnerPolicy, PolicyChangedMeanwhile
 from domain.permissions import Action, may
 from handlers import mfa, policy, reset
 from handlers.callers import member
 
 router = APIRouter(route_class=Door, include_in_schema=False)
 PATH = "/security-settings"
+_SWITCHES = ("enforce_partner_users", "enforce_organizations", "sign_everyone_out")
+_CHANGED_MEANWHILE = TABLE[PolicyChangedMeanwhile].status
 
 
 @router.get(PATH)
@@ -34,25 +38,30 @@ def _show(asked: Asked, wrong: Wrong | None = None, ask: str = "") -> Response:
         "required": status.needed.required,
         "owed": status.mfa.owed_to_administrator(),
         "can_switch_off": status.can_switch_off,
-        "policy": _policy(asked, status.policy),
+        "policy": _policy(asked, status.policy, wrong),
         "has_providers": bool(asked.s.identities.providers(asked.caller.person().partner_id)),
     }
     return page(asked, "security/settings.html", wrong=wrong, **context)
 
 
-def _policy(asked: Asked, found: PartnerPolicy) -> dict[str, Any] | None:
-    """Return the policy section for those who may see it."""
+def _policy(asked: Asked, found: PartnerPolicy, wrong: Wrong | None) -> dict[str, Any] | None:
+    """Return the policy section for those who may see it: what was sent and not taken, or else what is in force."""
     account = asked.caller.person()
     if not may(member(account), Action.SEE_POLICY):
         return None
     policy.allowed(account.partner_id, Action.SEE_POLICY, asked.caller, asked.s)
-    return {
-        "partner": account.partner_name,
-        "partner_users": Population.PARTNER_USERS in found.enforced,
-        "organizations": Population.ORGANIZATIONS in found.enforced,
+    shown: dict[str, Any] = {
+        "enforce_partner_users": Population.PARTNER_USERS in found.enforced,
+        "enforce_organizations": Population.ORGANIZATIONS in found.enforced,
+        "sign_everyone_out": False,
         "version": found.version,
-        "may_change": may(member(account), Action.CHANGE_POLICY),
     }
+    if wrong is not None and wrong.form == "policy" and wrong.status != _CHANGED_MEANWHILE:
+        sent = fields_of(asked.request)
+        shown |= {name: (name, "on") in sent for name, _ in sent if name in _SWITCHES}
+        shown["version"] = _seen_version(asked) or found.version
+    may_change = may(member(account), Action.CHANGE_POLICY)
+    return {**shown, "partner": account.partner_name, "may_change": may_change}
 
 
 @router.post(f"{PATH}/enable")
@@ -91,21 +100,26 @@ def request_reset(asked: Annotated[Asked, Depends(Admit(SIGNED_IN))]) -> Respons
     return tried(asked, wish, lambda wrong: _show(asked, wrong, ask="reset"), form="reset")
 
 
+def _seen_version(asked: Asked) -> int | None:
+    """Return the version of the policy that the form was filled in for, None when the form does not say."""
+    text = form_of(asked.request).get("version", "")
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
+
+
 @router.post(f"{PATH}/policy")
 def set_policy(asked: Annotated[Asked, Depends(Admit(SIGNED_IN))]) -> Response:
     """Change what the partner demands."""
-    given = form_of(asked.request)
-    wanted = policy.SetPolicy(
-        enforce_partner_users="enforce_partner_users" in given,
-        enforce_organizations="enforce_organizations" in given,
-        sign_everyone_out="sign_everyone_out" in given,
-    )
-    seen = int(given["version"]) if given.get("version", "").isdecimal() and len(given["version"]) < 10 else None  # noqa: PLR2004
 
     def wish() -> Response:
+        wanted = policy.SetPolicy(**{name: switch(asked, name) for name in _SWITCHES})
+        seen = _seen_version(asked)
+        if seen is None:
+            raise incomplete("version", "the number that the page holds")
         stepped_up(asked)
         partner_id = asked.caller.person().partner_id
-        _, position = policy.set_policy(partner_id, wanted, seen, asked.caller, asked.s)
+        saved, position = policy.set_policy(partner_id, wanted, seen, asked.caller, asked.s)
+        if saved.version == seen:
+            return go(asked, PATH, "nothing_changed")
         said = "policy_saved_signed_out" if wanted.sign_everyone_out else "policy_saved"
         return go(asked, PATH, said, position)
 
