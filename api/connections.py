@@ -2,7 +2,7 @@
 
 import asyncio
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -12,10 +12,10 @@ HEADER_BYTES = 64 * 1024
 """How large the headers of a request may be; an ordinary one has 1 kB."""
 
 
-def http_protocol(settings: Settings) -> type[asyncio.Protocol]:
-    """Return what uvicorn makes for each connection, with the limits of the settings."""
+def connection_options(settings: Settings) -> dict[str, Any]:
+    """Return uvicorn's options about connections: what is made for each, and how long an idle one is kept."""
     limits = (settings.header_timeout_seconds, settings.body_timeout_seconds, settings.max_connections)
-    return cast("type[asyncio.Protocol]", partial(BoundedConnection, limits))
+    return {"http": partial(BoundedConnection, limits), "timeout_keep_alive": settings.keep_alive_seconds}
 
 
 class BoundedConnection(HttpToolsProtocol):
