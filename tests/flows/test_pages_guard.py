@@ -191,7 +191,7 @@ def test_looking_at_a_page_changes_nothing(portal: Portal) -> None:
             for again in range(2):
                 status = ask(portal, browser, "GET", path).status_code
                 assert status in {200, 303, 410}, (path, again)
-            assert ask(portal, browser, "HEAD", path).status_code == 405
+            assert ask(portal, browser, "HEAD", path).status_code == status, "a HEAD is a GET without a body"
             added = portal.watchword.store.read(before, 500)
             assert not added or path.startswith("/audit"), path
             topics |= {each.fact.TOPIC for each in added}
