@@ -82,8 +82,13 @@ def ensure_kek(path: Path) -> None:
     NoteKey.create(path.with_name(LEDGER_KEY))
 
 
-def build(settings: Settings, *, clock: Clock | None = None, pool_size: int = 8) -> Watchword:
-    """Plug everything in. Called after the process has started: pools do not survive a fork."""
+def build(
+    settings: Settings, *, clock: Clock | None = None, pool_size: int = 8, hashing_cores: int | None = None
+) -> Watchword:
+    """Plug everything in. Called after the process has started: pools do not survive a fork.
+
+    ``hashing_cores``: how many passwords are hashed at once, None: as many as there are cores.
+    """
     url = settings.need("database_url")
     keyring = Keyring(settings.kek_file)
     database = Database(url, pool_size=pool_size)
@@ -95,7 +100,7 @@ def build(settings: Settings, *, clock: Clock | None = None, pool_size: int = 8)
         store=store,
         people=PostgresPeople(database),
         vault=vault,
-        passwords=Argon2Passwords(),
+        passwords=Argon2Passwords(cores=hashing_cores),
         keys=keys,
         sessions=PostgresSessions(database),
         throttle=PostgresThrottle(database),

@@ -219,13 +219,18 @@ def is_form(request: Request) -> bool:
 
 def form_of(request: Request) -> dict[str, str]:
     """Return the fields of a posted form; none for anything else, and none that cannot be read."""
+    return dict(fields_of(request))
+
+
+def fields_of(request: Request) -> list[tuple[str, str]]:
+    """Return the fields of a posted form in their order, those of one name too."""
     if not is_form(request):
-        return {}
+        return []
     try:
         text = request.scope["state"]["body"].decode()
-        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=50, errors="strict"))
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=50, errors="strict")
     except ValueError:
-        return {}
+        return []
 
 
 def with_session(asked: Asked) -> Asked:

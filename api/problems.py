@@ -118,8 +118,10 @@ def _refused(request: Request, error: Refused) -> JSONResponse:
 def _bad_input(request: Request, error: RequestValidationError) -> JSONResponse:
     """Say what is wrong to whom the guard admits; whom it does not learns that alone."""
     try:
-        if hasattr(request.state, "guard"):  # there is none where what came is not even JSON
+        if hasattr(request.state, "guard"):
             request.state.guard()
+        elif guard := getattr(request.scope.get("route"), "guard", None):  # what came is not even JSON
+            guard.admit(request, Response())
     except Refused as refused:
         return _refused(request, refused)
     except Unavailable as silent:

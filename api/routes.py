@@ -19,19 +19,26 @@ from fastapi.dependencies.utils import request_params_to_args
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.doors import Admit, Guard
+from api.doors import Admit, Guard, form_of
+from handlers.ports import Unavailable
 
 _THREADS = ThreadPoolExecutor(40, thread_name_prefix="request")
 """How many requests of a process are answered at once; whoever comes later waits for one of them."""
+PASSWORDS_WAITING = 16
+"""How many requests with a password wait for a process; more are refused at once. They have threads of their own."""
 
 
 class ShortWay:
     """Leads a request of few words straight to its door; whatever else comes passes the framework's layers."""
 
-    def __init__(self, app: FastAPI, layers: ASGIApp) -> None:
+    def __init__(self, app: FastAPI, layers: ASGIApp, *, hashing: int) -> None:
+        """``hashing``: how many passwords this process hashes at once."""
         self._layers = layers
+        self._free = hashing + PASSWORDS_WAITING
+        self._password_threads = ThreadPoolExecutor(self._free, thread_name_prefix="password")
         self._handlers = app.exception_handlers
         self._doors: dict[tuple[str, str], Door] = {}
         self._patterns: dict[tuple[str, int], list[Door]] = {}
@@ -46,11 +53,41 @@ class ShortWay:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, in a thread."""
         door = self.door(scope) if scope["type"] == "http" else None
-        if door is None or not door.takes(scope):
-            await self._layers(scope, receive, send)
+        request = Request(scope, receive)
+        if door is None:
+            answer = self._page_of_form(scope)
+            await (answer or self._layers)(scope, receive, send)
+        elif not door.takes_password(request):
+            await self._serve(door, request, send, _THREADS)
+        elif not self._free:
+            of_busy: Any = self._handlers[Unavailable]
+            refused: Response = of_busy(request, Unavailable("too many passwords are being checked"))
+            await refused(scope, receive, send)
+        else:
+            self._free -= 1
+            try:
+                await self._serve(door, request, send, self._password_threads)
+            finally:
+                self._free += 1
+
+    async def _serve(self, door: "Door", request: Request, send: Send, threads: ThreadPoolExecutor) -> None:
+        if not door.takes(request.scope):
+            await self._layers(request.scope, request.receive, send)
             return
-        answer = await _in_a_thread(partial(self._answer, door, Request(scope, receive)))
-        await answer(scope, receive, send)
+        answer = await _in_a_thread(partial(self._answer, door, request), threads)
+        await answer(request.scope, request.receive, send)
+
+    def _page_of_form(self, scope: Scope) -> Response | None:
+        """Return the way from an address to which only a form posts to the page above it; None from elsewhere."""
+        if scope["type"] != "http" or scope["method"] != "GET":
+            return None
+        form = self.door({**scope, "method": "POST"})
+        if form is None or form.include_in_schema or form.guard is None or form.guard.signed:
+            return None
+        path = scope["path"]
+        while path and self.door({**scope, "path": path}) is None:
+            path = path.rpartition("/")[0]
+        return RedirectResponse(path or "/", 303)
 
     def door(self, scope: Scope) -> "Door | None":
         """Return the door at a request's address, whose parts are put into the scope; None where there is none."""
@@ -84,7 +121,16 @@ class Door(APIRoute):
         super().__init__(path, through, **options)
         self.guard = _guard_of(self.dependant)
         self._through = through
+        self._form = "POST" in (self.methods or ()) and not self.include_in_schema
         self._short: Any = self.guard if _is_short(self.dependant) else None
+
+    def takes_password(self, request: Request) -> bool:
+        """Say whether a password may have to be hashed for a request."""
+        if self._form:
+            return "password" in form_of(request)
+        return any(
+            "password" in getattr(each.field_info.annotation, "model_fields", ()) for each in self.dependant.body_params
+        )
 
     def takes(self, scope: Scope) -> bool:
         """Say whether a request of its method and path has few words: a body that is JSON where the route takes one."""
@@ -107,7 +153,7 @@ class Door(APIRoute):
         return answer
 
 
-async def _in_a_thread(act: Callable[[], Response]) -> Response:
+async def _in_a_thread(act: Callable[[], Response], threads: ThreadPoolExecutor) -> Response:
     """Return what it returns. It is told to the loop at once: a future of threads in between would double the hand-over."""
     loop = asyncio.get_running_loop()
     told: asyncio.Future[Response] = loop.create_future()
@@ -128,7 +174,7 @@ async def _in_a_thread(act: Callable[[], Response]) -> Response:
         else:
             loop.call_soon_threadsafe(tell, answer, None)
 
-    _THREADS.submit(work)
+    threads.submit(work)
     return await told
 
 

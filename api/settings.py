@@ -49,6 +49,19 @@ class Settings:
     """Where people find support: a page, or ``mailto:`` and an address."""
     sso_private_networks: bool
     """Whether identity providers may stand in networks of the deployment's own."""
+    header_timeout_seconds: int
+    """How long a connection may take until a request's headers are there."""
+    body_timeout_seconds: int
+    """How long a request's body may take after its headers."""
+    keep_alive_seconds: int
+    """How long an idle connection is kept. Longer than a balancer keeps its own, or its next request meets a closed one."""
+    max_connections: int
+    """How many connections one web process holds; it refuses more."""
+
+    @property
+    def hashing_cores(self) -> int:
+        """Return how many passwords one web process hashes at once: its share of the cores."""
+        return max(1, (os.cpu_count() or 1) // self.web_processes)
 
     @property
     def cookies_are_secure(self) -> bool:
@@ -104,6 +117,10 @@ def read(environ: Mapping[str, str] = os.environ, *, ask_running: bool = True) -
         mail_pages=_flag(environ, "MAIL_PAGES", default=False) and _alone(environ, on_loopback),
         support_url=_support(environ),
         sso_private_networks=_flag(environ, "SSO_PRIVATE_NETWORKS", default=on_loopback),
+        header_timeout_seconds=_number(environ, "HEADER_TIMEOUT_SECONDS", 10, least=1, most=600),
+        body_timeout_seconds=_number(environ, "BODY_TIMEOUT_SECONDS", 20, least=1, most=600),
+        keep_alive_seconds=_number(environ, "KEEP_ALIVE_SECONDS", 75, least=1, most=3600),
+        max_connections=_number(environ, "MAX_CONNECTIONS", 500, least=1, most=100_000),
     )
 
 

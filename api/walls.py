@@ -55,8 +55,6 @@ class Walls:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if scope["method"] == "HEAD":  # as GET; the server itself leaves the body out
-            scope = {**scope, "method": "GET"}
         headers = _headers(scope)
         state = scope.setdefault("state", {})
         sent = headers.get("x-request-id", "")
@@ -78,7 +76,9 @@ class Walls:
             await problem(413, "too_large", "The request is larger than 64 kB.")(scope, receive, guarded)
             return
         if headers.get("content-length", str(len(body))) != str(len(body)):
-            await problem(400, "incomplete", "The body is not as long as Content-Length says.")(scope, receive, guarded)
+            await problem(400, "incomplete_request", "The request's body did not arrive whole; nothing has changed.")(
+                scope, receive, guarded
+            )
             return
         state["body"] = body
         started = False
@@ -89,7 +89,7 @@ class Walls:
             await guarded(message)
 
         try:
-            await self._app(scope, _replayed(body, receive), once_started)
+            await self._app(_as_get(scope), _replayed(body, receive), once_started)
         except Exception as error:  # noqa: BLE001 its text may hold what was entered, so it goes no further than this
             place = traceback.extract_tb(error.__traceback__)[-1]
             _log.critical("unexpected %s at %s:%s", type(error).__name__, place.name, place.lineno)
@@ -115,6 +115,11 @@ def _headers(scope: Scope) -> Mapping[str, str]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         found[name] = f"{found[name]}, {value}" if name in found else value
     return found
+
+
+def _as_get(scope: Scope) -> Scope:
+    """Return the scope of a HEAD as that of a GET. The server knows the method still, and sends no body."""
+    return {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 
 
 async def _body(receive: Receive) -> bytes | None:

@@ -41,7 +41,9 @@ class _Application(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         """Put the walls before everything else."""
-        return Walls(ShortWay(self, super().build_middleware_stack()), self._settings)
+        return Walls(
+            ShortWay(self, super().build_middleware_stack(), hashing=self._settings.hashing_cores), self._settings
+        )
 
 
 def create_app(watchword: Watchword | None = None, settings: Settings | None = None) -> FastAPI:
@@ -50,7 +52,9 @@ def create_app(watchword: Watchword | None = None, settings: Settings | None = N
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.watchword = watchword or await run_in_threadpool(build, chosen, pool_size=16)
+        app.state.watchword = watchword or await run_in_threadpool(
+            build, chosen, pool_size=16, hashing_cores=chosen.hashing_cores
+        )
         gc.freeze()  # What was made until now stays: it need not be looked through for garbage.
         yield
         if watchword is None:

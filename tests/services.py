@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
 
 from api import bootstrap
 from api.cli.importing import take_file
+from api.connections import connection_options
 from api.embedded.nats import EmbeddedNats
 from api.embedded.ports import free_port
 from api.settings import Settings, read
@@ -143,8 +145,10 @@ def portal(watchword: bootstrap.Watchword) -> Iterator[Portal]:
 
 
 @contextmanager
-def serving(watchword: bootstrap.Watchword) -> Iterator[None]:
-    config = uvicorn.Config(create_app(watchword), port=watchword.settings.port, log_level="error")
+def serving(watchword: bootstrap.Watchword, **options: Any) -> Iterator[uvicorn.Server]:
+    """Serve as ``watchword web`` does, with other options of uvicorn where they are given."""
+    options = connection_options(watchword.settings) | options
+    config = uvicorn.Config(create_app(watchword), port=watchword.settings.port, log_level="error", **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -152,7 +156,7 @@ def serving(watchword: bootstrap.Watchword) -> Iterator[None]:
         while not server.started:
             assert thread.is_alive()
             time.sleep(0.01)
-        yield
+        yield server
     finally:
         server.should_exit = True
         thread.join(10)

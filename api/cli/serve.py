@@ -14,6 +14,7 @@ import uvicorn
 from api.bootstrap import NOTICED_SOON, Watchword, build, lease, ledger, projector, stream
 from api.children import watch_parent
 from api.client_address import missing_proxy
+from api.connections import connection_options
 from api.settings import Settings, read
 from domain.kernel import Unknown
 from handlers.ports import LedgerBroken, Unavailable
@@ -57,6 +58,7 @@ def web() -> None:
         host=settings.host,
         port=settings.port,
         workers=settings.web_processes,
+        **connection_options(settings),
         timeout_graceful_shutdown=2,
         server_header=False,
         access_log=False,

@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
-from api.doors import Asked, form_of
+from api.doors import Asked, fields_of, form_of
 from api.refusals import TABLE
 from domain.kernel import Refused
 from domain.totp import MalformedCode
@@ -99,6 +99,24 @@ def command(shape: type[Wish], asked: Asked, **more: object) -> Wish:
     fields = {name: given.get(name, "") for name in shape.model_fields if name not in more}
     optional = {name for name, info in shape.model_fields.items() if not info.is_required()}
     return shape.model_validate({n: v for n, v in fields.items() if v or n not in optional} | more)
+
+
+def switch(asked: Asked, name: str) -> bool:
+    """Return what a checkbox of the posted form says. Raises ValidationError when it says nothing: that is never "no".
+
+    The page sends ``on`` for a checked box, and after it ``off`` from a hidden field in any case.
+    """
+    given = {value for key, value in fields_of(asked.request) if key == name}
+    if not given or not given <= {"on", "off"}:
+        raise incomplete(name, "on or off")
+    return "on" in given
+
+
+def incomplete(name: str, wanted: str) -> ValidationError:
+    """Return the error of a form without a field that decides something."""
+    sentence = "the field {name} has to be {wanted}; open the page again and send the whole form"
+    why = PydanticCustomError("incomplete_form", sentence, {"name": name, "wanted": wanted})
+    return ValidationError.from_exception_data("form", [{"type": why, "loc": (), "input": None}])
 
 
 # ── The password, asked again in the same form (D15) ──

@@ -25,9 +25,9 @@ SAID = {
         " in the spam folder, wait a few minutes, then ask support."
     ),
     "reset_confirmed": Notice("Your multi-factor authentication was reset. Sign in again."),
-    "policy_unchanged": Notice("Nothing was changed: the policy already was as you sent it.", "info"),
     "policy_saved": Notice("The policy is saved. It works from each person's next sign-in on."),
     "policy_saved_signed_out": Notice("The policy is saved, and everybody it touches was signed out."),
+    "nothing_changed": Notice("Nothing has changed: everything is already as you chose.", "info"),
     "user_reset": Notice("The MFA was reset: old codes are refused from now on, and a mail is on its way."),
     "mail_again": Notice("The mail is on its way again, with a new link. The older link no longer works."),
     "too_many_tries": Notice("Too many wrong codes or passwords: sign in again.", "problem"),

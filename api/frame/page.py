@@ -3,13 +3,11 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from http import HTTPStatus
 
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import ValidationError
-from starlette.routing import Match
 
 from api.cookies import clear_cookie, cookie_name, one_cookie, set_cookie
 from api.doors import SAFE_METHODS, Asked, csrf_token
@@ -149,15 +147,6 @@ def _is_over(asked: Asked, error: Refused) -> bool:
     return hashed is not None and asked.s.sessions.find(hashed, asked.caller.at) is None
 
 
-def _page_of_form(request: Request) -> str:
-    """Return the page that holds the form which posts to this address, for somebody who typed or reloaded the address."""
-    path = request.url.path
-    while path := path.rpartition("/")[0]:
-        if any(route.matches({**request.scope, "path": path})[0] is Match.FULL for route in request.app.routes):
-            return path
-    return "/"
-
-
 def of_error(request: Request, error: Exception, answer: JSONResponse) -> Response:
     """Return a page for an error that no form holds; who only looks is led to where the sign-in goes on."""
     asked: Asked | None = getattr(request.state, "asked", None)
@@ -175,8 +164,6 @@ def of_error(request: Request, error: Exception, answer: JSONResponse) -> Respon
         if said and one_cookie(request, cookie_name(request.app.state.watchword, "watchword-said")) is None:
             set_cookie(response, request.app.state.watchword, "watchword-said", f"{said}.0", max_age=60)
         return response
-    if answer.status_code == HTTPStatus.METHOD_NOT_ALLOWED and request.method == "GET":
-        return RedirectResponse(_page_of_form(request), 303)
     said_to_people = json.loads(bytes(answer.body))
     text = _templates.get_template("error.html").render(
         static=STATIC,

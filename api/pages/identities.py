@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from api.doors import SIGNED_IN, Admit, Asked, form_of
-from api.frame.forms import Wrong, stepped_up
+from api.frame.forms import Wrong, stepped_up, switch
 from api.frame.page import go, page, sign_out_here, tried
 from api.pages.providers import onward
 from api.routes import Door
@@ -129,7 +129,9 @@ def credit(provider_id: Id, asked: Annotated[Asked, Depends(Admit(SIGNED_IN))]) 
 
     def wish() -> Response:
         provider, c = _own_provider(provider_id, asked), asked.caller
-        on = not provider.credits_mfa
+        on = switch(asked, "credits_mfa")
+        if provider.credits_mfa == on:
+            return go(asked, PATH, "nothing_changed")
         position = identity_providers.credit(provider_id, mfa=on, origin=c.origin(), s=asked.s, rows=c.guards())
         return go(asked, PATH, "provider_changed", position)
 

@@ -1,33 +1,26 @@
 """Security Settings: the own MFA, and what the partner demands. Exactly these two sections."""
 
+import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
-from pydantic import BaseModel, Field
 
-from api.doors import SIGNED_IN, Admit, Asked, form_of
-from api.frame.forms import Wrong, command, stepped_up
+from api.doors import SIGNED_IN, Admit, Asked, fields_of, form_of
+from api.frame.forms import Wrong, command, incomplete, stepped_up, switch
 from api.frame.page import go, page, tried
+from api.refusals import TABLE
 from api.routes import Door
 from domain.facts import Factor, Population
-from domain.partner_policy import PartnerPolicy
+from domain.partner_policy import PartnerPolicy, PolicyChangedMeanwhile
 from domain.permissions import Action, may
 from handlers import mfa, policy, reset
 from handlers.callers import member
 
 router = APIRouter(route_class=Door, include_in_schema=False)
 PATH = "/security-settings"
-ON = "on"
-
-
-class _PolicyForm(BaseModel):
-    """The policy as its form sends it. Each field says ``on`` or ``off``: one that is not there never means no."""
-
-    enforce_partner_users: bool
-    enforce_organizations: bool
-    sign_everyone_out: bool
-    version: Annotated[int, Field(ge=0, lt=10**9)]
+_SWITCHES = ("enforce_partner_users", "enforce_organizations", "sign_everyone_out")
+_CHANGED_MEANWHILE = TABLE[PolicyChangedMeanwhile].status
 
 
 @router.get(PATH)
@@ -36,8 +29,7 @@ def show(asked: Annotated[Asked, Depends(Admit(SIGNED_IN))], ask: str = "") -> R
     return _show(asked, ask=ask)
 
 
-def _show(asked: Asked, wrong: Wrong | None = None, ask: str = "", typed: dict[str, str] | None = None) -> Response:
-    """Show the page; ``typed``: what was sent with the policy and not taken, so that it is shown again."""
+def _show(asked: Asked, wrong: Wrong | None = None, ask: str = "") -> Response:
     status = mfa.status(asked.caller, asked.s)
     context: dict[str, Any] = {
         "ask": ask,
@@ -46,28 +38,30 @@ def _show(asked: Asked, wrong: Wrong | None = None, ask: str = "", typed: dict[s
         "required": status.needed.required,
         "owed": status.mfa.owed_to_administrator(),
         "can_switch_off": status.can_switch_off,
-        "policy": _policy(asked, status.policy, typed or {}),
+        "policy": _policy(asked, status.policy, wrong),
         "has_providers": bool(asked.s.identities.providers(asked.caller.person().partner_id)),
     }
     return page(asked, "security/settings.html", wrong=wrong, **context)
 
 
-def _policy(asked: Asked, found: PartnerPolicy, typed: dict[str, str]) -> dict[str, Any] | None:
-    """Return the policy section for those who may see it."""
+def _policy(asked: Asked, found: PartnerPolicy, wrong: Wrong | None) -> dict[str, Any] | None:
+    """Return the policy section for those who may see it: what was sent and not taken, or else what is in force."""
     account = asked.caller.person()
     if not may(member(account), Action.SEE_POLICY):
         return None
     policy.allowed(account.partner_id, Action.SEE_POLICY, asked.caller, asked.s)
-    return {
-        "partner": account.partner_name,
-        **{
-            each.value: (typed.get(f"enforce_{each.value}") == ON) if typed else each in found.enforced
-            for each in Population
-        },
-        "sign_everyone_out": typed.get("sign_everyone_out") == ON,
+    shown: dict[str, Any] = {
+        "enforce_partner_users": Population.PARTNER_USERS in found.enforced,
+        "enforce_organizations": Population.ORGANIZATIONS in found.enforced,
+        "sign_everyone_out": False,
         "version": found.version,
-        "may_change": may(member(account), Action.CHANGE_POLICY),
     }
+    if wrong is not None and wrong.form == "policy" and wrong.status != _CHANGED_MEANWHILE:
+        sent = fields_of(asked.request)
+        shown |= {name: (name, "on") in sent for name, _ in sent if name in _SWITCHES}
+        shown["version"] = _seen_version(asked) or found.version
+    may_change = may(member(account), Action.CHANGE_POLICY)
+    return {**shown, "partner": account.partner_name, "may_change": may_change}
 
 
 @router.post(f"{PATH}/enable")
@@ -106,20 +100,28 @@ def request_reset(asked: Annotated[Asked, Depends(Admit(SIGNED_IN))]) -> Respons
     return tried(asked, wish, lambda wrong: _show(asked, wrong, ask="reset"), form="reset")
 
 
+def _seen_version(asked: Asked) -> int | None:
+    """Return the version of the policy that the form was filled in for, None when the form does not say."""
+    text = form_of(asked.request).get("version", "")
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
+
+
 @router.post(f"{PATH}/policy")
 def set_policy(asked: Annotated[Asked, Depends(Admit(SIGNED_IN))]) -> Response:
     """Change what the partner demands."""
-    given = form_of(asked.request)
 
     def wish() -> Response:
         partner_id = asked.caller.person().partner_id
         policy.allowed(partner_id, Action.CHANGE_POLICY, asked.caller, asked.s)  # before any word on the input
-        sent = _PolicyForm.model_validate(given, strict=False)
-        wanted = policy.SetPolicy(**sent.model_dump(exclude={"version"}))
+        wanted = policy.SetPolicy(**{name: switch(asked, name) for name in _SWITCHES})
+        seen = _seen_version(asked)
+        if seen is None:
+            raise incomplete("version", "the number that the page holds")
         stepped_up(asked)
-        found, position = policy.set_policy(partner_id, wanted, sent.version, asked.caller, asked.s)
-        if found.version == sent.version:
-            return go(asked, PATH, "policy_unchanged", position)
-        return go(asked, PATH, "policy_saved_signed_out" if wanted.sign_everyone_out else "policy_saved", position)
+        saved, position = policy.set_policy(partner_id, wanted, seen, asked.caller, asked.s)
+        if saved.version == seen:
+            return go(asked, PATH, "nothing_changed")
+        said = "policy_saved_signed_out" if wanted.sign_everyone_out else "policy_saved"
+        return go(asked, PATH, said, position)
 
-    return tried(asked, wish, lambda wrong: _show(asked, wrong, typed=given), form="policy")
+    return tried(asked, wish, lambda wrong: _show(asked, wrong), form="policy")

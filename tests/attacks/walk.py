@@ -39,10 +39,11 @@ class Route:
         return re.sub(r"\{\w+\}", "{id}", self.path.removeprefix(PREFIX))
 
     def open_to(self, state: str) -> bool:
-        """Say whether a session that has come no further may use it."""
+        """Say whether a session that has come no further may use it. A HEAD is a GET without a body."""
+        name = self.name.replace("HEAD ", "GET ", 1)
         if self.is_page:
-            return self.name in OPEN_TO_ALL | PAGES_OPEN_TO[state]
-        return self.name in OPEN_TO["anonymous"] | OPEN_TO[state]
+            return name in OPEN_TO_ALL | PAGES_OPEN_TO[state]
+        return name in OPEN_TO["anonymous"] | OPEN_TO[state]
 
     def at(self, partner: str, account: str) -> str:
         """Return the path with ids in it."""

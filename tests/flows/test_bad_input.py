@@ -52,6 +52,19 @@ def test_a_malformed_body_names_its_field(portal: Portal, body: bytes, field: st
     assert browser.post("/sign-in", SIGN_IN).status_code == 200
 
 
+@pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8", "application/vnd.x+json"])
+@pytest.mark.parametrize("path", ["/session/step-up", "/partners/dist/mfa-policy"])
+def test_x09_the_guard_is_asked_before_the_body_is_judged(portal: Portal, kind: str, path: str) -> None:
+    """X09: however the type is written, whom the route does not let in learns nothing about what was sent."""
+    owner, nobody, method = signed_in(portal, "dist-owner"), portal.browser(), "PUT" if "policy" in path else "POST"
+    headers = {"Content-Type": kind, "Origin": owner.origin}
+    for browser, expected in ((nobody, (401, "session_ended")), (owner, (403, "cross_site"))):
+        answer = browser.http.request(method, path, content=b"{", headers={**headers, "X-CSRF-Token": "wrong"})
+        assert reason(answer) == expected
+    headers["X-CSRF-Token"] = owner.csrf
+    assert reason(owner.http.request(method, path, content=b"{", headers=headers)) == (422, "bad_input")
+
+
 def test_a_malformed_id_in_the_path_is_named_whoever_reads_it(portal: Portal) -> None:
     browser = portal.browser()
     browser.session()

@@ -64,7 +64,8 @@ def test_every_kind_of_answer_carries_the_headers(portal: Portal) -> None:
         assert "evil" not in answer.text
     for method in ("OPTIONS", "PUT", "PATCH", "DELETE"):
         answer = owner.http.request(method, f"{portal.address}/security-settings/policy")
-        assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+        expected = (303, None) if method == "HEAD" else (405, "POST")
+        assert (answer.status_code, answer.headers.get("allow")) == expected
         assert "access-control-allow-origin" not in answer.headers
 
 

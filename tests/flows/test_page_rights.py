@@ -26,9 +26,6 @@ def settings(settings: Settings, tmp_path: Path) -> Settings:
 # ── Who sees and does what ──
 
 
-POLICY = {"enforce_partner_users": "off", "enforce_organizations": "on", "sign_everyone_out": "off", "version": "0"}
-
-
 @pytest.mark.parametrize(
     ("who", "users", "audit", "reset", "policy"),
     [
@@ -51,7 +48,8 @@ def test_each_role_on_the_pages(portal: Portal, who: str, users: int, audit: int
     assert look(portal, browser, "/audit/certificate?from=0").status_code == audit
     assert submit(portal, browser, "/user-management/dist-admin2/reset").status_code == reset
     assert submit(portal, browser, "/user-management/dist-admin2/reset-mail").status_code in {reset, 429, 409}
-    assert submit(portal, browser, "/security-settings/policy", **POLICY).status_code == policy
+    wanted = {"enforce_partner_users": "off", "enforce_organizations": "on", "sign_everyone_out": "off", "version": "0"}
+    assert submit(portal, browser, "/security-settings/policy", **wanted).status_code == policy
     dialog = look(portal, browser, "/user-management?ask=reset&account=dist-admin2")
     assert ("Yes, Continue" in dialog.text) == (reset == 303)
     history = portal.watchword.store.history("user_mfa:dist-admin2")

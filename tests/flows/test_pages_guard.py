@@ -191,8 +191,8 @@ def test_looking_at_a_page_changes_nothing(portal: Portal) -> None:
     topics = set()
     for method, path in routes(portal):
         if method == "GET":
-            for again in ("GET", "GET", "HEAD"):
-                assert ask(portal, browser, again, path).status_code in {200, 303, 410}, (path, again)
+            for kind in ("GET", "GET", "HEAD"):
+                assert ask(portal, browser, kind, path).status_code in {200, 303, 410}, (path, kind)
             added = portal.watchword.store.read(before, 500)
             assert not added or path.startswith("/audit"), path
             topics |= {each.fact.TOPIC for each in added}
