@@ -1,22 +1,22 @@
 """Plugs into sockets: the one place that knows which plug goes where."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import psycopg
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
 from api.settings import BadSetting, Settings
-from handlers.adapters.keyring import DerivedKeys, Keyring
+from handlers.adapters.keyring import DerivedKeys, KeyFileRefused, Keyring
 from handlers.adapters.late_oidc import LateProviders
 from handlers.adapters.machine import SystemChance, SystemClock
 from handlers.adapters.messages import NOTIFIER, STREAM, data_of, place_of
 from handlers.adapters.notes import NoteFile, NoteKey
 from handlers.adapters.passwords import Argon2Passwords
 from handlers.adapters.postgres import migrate as migrations
-from handlers.adapters.postgres.database import Database
+from handlers.adapters.postgres.database import Database, conninfo
 from handlers.adapters.postgres.event_store import PostgresEventStore
 from handlers.adapters.postgres.identities import PostgresIdentities
 from handlers.adapters.postgres.lease import NOTICED_SOON, Lease
@@ -26,7 +26,7 @@ from handlers.adapters.postgres.people import PostgresPeople
 from handlers.adapters.postgres.service_tokens import PostgresServiceTokens
 from handlers.adapters.postgres.sessions import PostgresSessions
 from handlers.adapters.postgres.throttle import PostgresLinks, PostgresSignInLog, PostgresThrottle
-from handlers.adapters.vault import SealedVault
+from handlers.adapters.vault import SealedVault, needed_versions
 from handlers.ledger import Ledger
 from handlers.ports import Clock, Rules, Sockets
 from handlers.relay import RETENTION
@@ -82,9 +82,47 @@ def ensure_kek(path: Path) -> None:
     NoteKey.create(path.with_name(LEDGER_KEY))
 
 
+def check_keys(settings: Settings, *, make: bool = False) -> None:
+    """Refuse to start without a key that stored data needs. Raises KeyFileRefused with the remedy.
+
+    ``make``: make the key files for a database that needs none yet. Without an answer of the database the key file alone is
+    looked at, and the readiness check says the rest.
+    """
+    path, ledger_key = settings.kek_file, settings.kek_file.with_name(LEDGER_KEY)
+    needed, signed = _sealed_and_signed(settings, must_answer=make)
+    if make and not needed and (ledger_key.exists() or not signed):
+        ensure_kek(path)
+    elif make and path.exists() and not signed:
+        NoteKey.create(ledger_key)
+    lacking = sorted(set(needed) - Keyring(path).versions())
+    if lacking:
+        raise KeyFileRefused(
+            f"{path} lacks version {', '.join(map(str, lacking))} of the key-encryption key, and stored secrets are sealed"
+            " under it: restore the file from its backup"
+        )
+    if signed and not ledger_key.exists():
+        raise KeyFileRefused(f"{ledger_key} is missing, and the ledger is signed with it: restore it from its backup")
+
+
+def _sealed_and_signed(settings: Settings, *, must_answer: bool) -> tuple[Sequence[int], bool]:
+    """Return which versions of the key-encryption key the database needs, and whether it holds signed checkpoints."""
+    url = settings.admin_database_url if must_answer else None
+    try:
+        with psycopg.connect(conninfo(url or settings.need("database_url")), autocommit=True) as connection:
+            signed = connection.execute("SELECT to_regclass('ledger_checkpoint') IS NOT NULL").fetchone() == (True,)
+            if signed:
+                signed = connection.execute("SELECT EXISTS (SELECT FROM ledger_checkpoint)").fetchone() == (True,)
+            return needed_versions(connection), signed
+    except psycopg.Error:
+        if must_answer:
+            raise
+        return [], False
+
+
 def build(settings: Settings, *, clock: Clock | None = None, pool_size: int = 8) -> Watchword:
     """Plug everything in. Called after the process has started: pools do not survive a fork."""
     url = settings.need("database_url")
+    check_keys(settings)
     keyring = Keyring(settings.kek_file)
     database = Database(url, pool_size=pool_size)
     vault = SealedVault(database, keyring)
@@ -144,12 +182,12 @@ def projector(watchword: Watchword) -> "Projector":
     """Return the follower that keeps the views; its session's end frees the shards that it folds."""
     from projections.runner import Projector  # noqa: PLC0415 the projector alone folds
 
-    return Projector(make_conninfo(watchword.settings.need("database_url"), options=NOTICED_SOON), watchword.store.read)
+    return Projector(conninfo(watchword.settings.need("database_url"), NOTICED_SOON), watchword.store.read)
 
 
 def refuse_unsafe(settings: Settings) -> None:
     """Refuse a database that may forget what it has acknowledged."""
-    with psycopg.connect(settings.admin_database_url or settings.need("database_url")) as connection:
+    with psycopg.connect(conninfo(settings.admin_database_url or settings.need("database_url"))) as connection:
         for name in MUST_BE_ON:
             row = connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
             if row and row[0] == "off":
@@ -162,8 +200,8 @@ def migrate(settings: Settings) -> list[str]:
     """Bring the database up to date, as its owner, and let the application's role use it; return what was applied."""
     app_url = settings.need("database_url")
     url = settings.admin_database_url or app_url
-    app_role = None if url == app_url else urlsplit(app_url).username
-    with psycopg.connect(url, autocommit=True) as connection:
+    app_role = None if url == app_url else str(conninfo_to_dict(app_url)["user"])
+    with psycopg.connect(conninfo(url), autocommit=True) as connection:
         PostgresEventStore.create_tables(url)
         return migrations.apply(connection, app_role=app_role)
 
@@ -171,6 +209,11 @@ def migrate(settings: Settings) -> list[str]:
 def pending_migrations(connection: psycopg.Connection[Any]) -> list[str]:
     """Return what `watchword migrate` has not applied to this database yet."""
     return migrations.pending(connection)
+
+
+def missing_keys(connection: psycopg.Connection[Any], watchword: Watchword) -> list[int]:
+    """Return the versions of the key-encryption key that stored secrets need and the key file lacks."""
+    return sorted(set(needed_versions(connection)) - watchword.keyring.versions())
 
 
 async def stream(settings: Settings) -> "tuple[Client, NatsBroker]":
@@ -194,12 +237,15 @@ __all__ = [
     "STREAM",
     "Watchword",
     "build",
+    "check_keys",
+    "conninfo",
     "data_of",
     "ensure_kek",
     "lease",
     "ledger",
     "mailer",
     "migrate",
+    "missing_keys",
     "pending_migrations",
     "place_of",
     "projector",

@@ -10,7 +10,7 @@ import psycopg
 import typer
 import uvicorn
 
-from api.bootstrap import NOTICED_SOON, Watchword, build, lease, ledger, projector, stream
+from api.bootstrap import NOTICED_SOON, Watchword, build, check_keys, conninfo, lease, ledger, projector, stream
 from api.children import watch_parent
 from api.settings import Settings, read
 from domain.kernel import Unknown
@@ -47,6 +47,7 @@ def run() -> None:
 def web() -> None:
     """Serve the JSON API and the pages."""
     settings = _child()
+    check_keys(settings)  # in words: what fails in a process of the server's is a traceback
     uvicorn.run(
         "api.web:create_app",
         factory=True,
@@ -145,7 +146,7 @@ async def _relay(settings: Settings) -> None:
     watchword = build(settings, pool_size=2)
     url = settings.need("database_url")
     try:
-        async with await psycopg.AsyncConnection.connect(url, autocommit=True, options=NOTICED_SOON) as listener:
+        async with await psycopg.AsyncConnection.connect(conninfo(url, NOTICED_SOON), autocommit=True) as listener:
             await listener.execute("SELECT pg_advisory_lock(%s)", (_RELAY_LOCK,))
             await listener.execute("LISTEN stored_events")
             client, broker = await stream(settings)

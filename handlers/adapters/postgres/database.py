@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import ReadOnlySqlTransaction
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -18,8 +20,18 @@ RECONNECT_SECONDS = 2.0
 """How long a lost connection is tried for by itself; after that the next request tries, so that recovery is not late."""
 TRUSTED_SECONDS = 1.0
 """How long a connection that answered and is silent since is lent again without asking whether it still does."""
+UTC_ALWAYS = "-c timezone=UTC"
+"""Whatever zone the database, the role or the machine has: every time is read and computed in UTC."""
 _OPTIONS = "-c idle_in_transaction_session_timeout=10000 -c lock_timeout=5000 -c statement_timeout=30000"
 _BY_KEY = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+
+
+def conninfo(url: str, *options: str) -> str:
+    """Return the whole address with session options added to its own; it may give all else, as a connect_timeout."""
+    given = conninfo_to_dict(url)
+    given.setdefault("connect_timeout", 5)
+    together = [str(given.get("options") or ""), *options, UTC_ALWAYS]
+    return make_conninfo("", **{**given, "options": " ".join(together).strip()})
 
 
 class _Connection(psycopg.Connection[DictRow]):
@@ -61,9 +73,8 @@ def new_pool(url: str, pool_size: int, *, by_key: bool = False) -> _Pool:
     ``by_key``: everything is found by its key. PostgreSQL takes the rows of a JSON text for a hundred, for which it would
     rather read a whole table.
     """
-    options = f"{_OPTIONS} {_BY_KEY}" if by_key else _OPTIONS
     return _Pool(
-        url,
+        conninfo(url, _OPTIONS, _BY_KEY if by_key else ""),
         min_size=1,
         max_size=pool_size,
         timeout=ANSWER_SECONDS,
@@ -71,7 +82,7 @@ def new_pool(url: str, pool_size: int, *, by_key: bool = False) -> _Pool:
         open=False,
         check=_check,
         connection_class=_Connection,
-        kwargs={"row_factory": dict_row, "autocommit": True, "connect_timeout": 5, "options": options},
+        kwargs={"row_factory": dict_row, "autocommit": True},
     )
 
 
@@ -94,6 +105,8 @@ class Database:
                 yield connection
         except (PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise Unavailable("the database does not answer") from error
+        except ReadOnlySqlTransaction as error:
+            raise Unavailable("the database is read-only") from error
 
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection[DictRow]]:
