@@ -1,6 +1,5 @@
 """Plugs into sockets: the one place that knows which plug goes where."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,13 +8,15 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from api.settings import BadSetting, Settings
-from handlers.adapters.keyring import DerivedKeys, KeyFileRefused, Keyring
+from handlers.adapters import key_check
+from handlers.adapters.keyring import DerivedKeys, Keyring
 from handlers.adapters.late_oidc import LateProviders
 from handlers.adapters.machine import SystemChance, SystemClock
 from handlers.adapters.messages import NOTIFIER, STREAM, data_of, place_of
 from handlers.adapters.notes import NoteFile, NoteKey
 from handlers.adapters.passwords import Argon2Passwords
 from handlers.adapters.postgres import migrate as migrations
+from handlers.adapters.postgres import retention
 from handlers.adapters.postgres.database import Database, conninfo
 from handlers.adapters.postgres.event_store import PostgresEventStore
 from handlers.adapters.postgres.identities import PostgresIdentities
@@ -26,7 +27,7 @@ from handlers.adapters.postgres.people import PostgresPeople
 from handlers.adapters.postgres.service_tokens import PostgresServiceTokens
 from handlers.adapters.postgres.sessions import PostgresSessions
 from handlers.adapters.postgres.throttle import PostgresLinks, PostgresSignInLog, PostgresThrottle
-from handlers.adapters.vault import SealedVault, needed_versions
+from handlers.adapters.vault import SealedVault
 from handlers.ledger import Ledger
 from handlers.ports import Clock, Rules, Sockets
 from handlers.relay import RETENTION
@@ -61,12 +62,19 @@ class Watchword:
     relay_position: PostgresRelayPosition
 
     def tidy(self) -> int:
-        """Delete what has run out: sessions, counts, the log of failed passwords, trips to providers; return how many rows."""
+        """Delete what has run out or is kept no longer, one program at a time; return how many rows."""
         now = self.sockets.clock.now()
         tables = (PostgresSessions(self.database), PostgresThrottle(self.database), PostgresSignInLog(self.database))
         sessions, counts, log = tables
         identities = PostgresIdentities(self.database)
-        return sessions.forget_ended(now) + counts.forget_old(now) + log.forget_old(now) + identities.forget_old(now)
+        kept = retention.forget_old(self.database, now)
+        return (
+            kept
+            + sessions.forget_ended(now)
+            + counts.forget_old(now)
+            + log.forget_old(now)
+            + identities.forget_old(now)
+        )
 
     def close(self) -> None:
         """Let the connections go."""
@@ -78,45 +86,13 @@ class Watchword:
 
 def ensure_kek(path: Path) -> None:
     """Make the key file if there is none, and beside it the ledger's."""
-    Keyring.create(path)
-    NoteKey.create(path.with_name(LEDGER_KEY))
+    key_check.make_keys(path, path.with_name(LEDGER_KEY))
 
 
 def check_keys(settings: Settings, *, make: bool = False) -> None:
-    """Refuse to start without a key that stored data needs. Raises KeyFileRefused with the remedy.
-
-    ``make``: make the key files for a database that needs none yet. Without an answer of the database the key file alone is
-    looked at, and the readiness check says the rest.
-    """
-    path, ledger_key = settings.kek_file, settings.kek_file.with_name(LEDGER_KEY)
-    needed, signed = _sealed_and_signed(settings, must_answer=make)
-    if make and not needed and (ledger_key.exists() or not signed):
-        ensure_kek(path)
-    elif make and path.exists() and not signed:
-        NoteKey.create(ledger_key)
-    lacking = sorted(set(needed) - Keyring(path).versions())
-    if lacking:
-        raise KeyFileRefused(
-            f"{path} lacks version {', '.join(map(str, lacking))} of the key-encryption key, and stored secrets are sealed"
-            " under it: restore the file from its backup"
-        )
-    if signed and not ledger_key.exists():
-        raise KeyFileRefused(f"{ledger_key} is missing, and the ledger is signed with it: restore it from its backup")
-
-
-def _sealed_and_signed(settings: Settings, *, must_answer: bool) -> tuple[Sequence[int], bool]:
-    """Return which versions of the key-encryption key the database needs, and whether it holds signed checkpoints."""
-    url = settings.admin_database_url if must_answer else None
-    try:
-        with psycopg.connect(conninfo(url or settings.need("database_url")), autocommit=True) as connection:
-            signed = connection.execute("SELECT to_regclass('ledger_checkpoint') IS NOT NULL").fetchone() == (True,)
-            if signed:
-                signed = connection.execute("SELECT EXISTS (SELECT FROM ledger_checkpoint)").fetchone() == (True,)
-            return needed_versions(connection), signed
-    except psycopg.Error:
-        if must_answer:
-            raise
-        return [], False
+    """Refuse to start without a key that stored data needs; ``make``: as the owner, and make the files for new data."""
+    url = (settings.admin_database_url if make else None) or settings.need("database_url")
+    key_check.check_keys(url, settings.kek_file, settings.kek_file.with_name(LEDGER_KEY), make=make)
 
 
 def build(settings: Settings, *, clock: Clock | None = None, pool_size: int = 8) -> Watchword:
@@ -213,7 +189,7 @@ def pending_migrations(connection: psycopg.Connection[Any]) -> list[str]:
 
 def missing_keys(connection: psycopg.Connection[Any], watchword: Watchword) -> list[int]:
     """Return the versions of the key-encryption key that stored secrets need and the key file lacks."""
-    return sorted(set(needed_versions(connection)) - watchword.keyring.versions())
+    return key_check.lacking(connection, watchword.keyring)
 
 
 async def stream(settings: Settings) -> "tuple[Client, NatsBroker]":

@@ -104,20 +104,31 @@ def issue(watchword: Watchword, span: Span, query: Mapping[str, str], now: datet
     file.write(b'{"accounts":[')
     with watchword.database.connection() as connection:
         demanded = demands(connection, span)
-        found = coverage(connection, watchword.store.at, span)
-        while page := list(islice(found, PAGE)):
-            names = _names(watchword, page, span.partner_id)
-            for account in page:
-                entry = _account(account, span, names)
-                file.write((b"," if sums.accounts else b"") + canonical(entry))
-                sums.add(account)
-                about = {"account_id": entry["account_id"], "name_today": entry["name_today"]}
-                shown += [gap | about for gap in entry["gaps"][: SHOWN - len(shown)]]
+    for page in _pages(watchword, span):
+        names = _names(watchword, page, span.partner_id)
+        for account in page:
+            entry = _account(account, span, names)
+            file.write((b"," if sums.accounts else b"") + canonical(entry))
+            sums.add(account)
+            about = {"account_id": entry["account_id"], "name_today": entry["name_today"]}
+            shown += [gap | about for gap in entry["gaps"][: SHOWN - len(shown)]]
     content = _content(watchword, span, demanded, sums) | {"query": dict(query), "made_at": _instant(now)}
     content |= {"origin": book.notes.origin, "ledger": _checkpoint(book, span.b)}
     file.write(b"]," + canonical(content)[1:])  # of all its members, "accounts" sorts first
     content["signature"] = _sign(watchword, book, file)
     return Issued(content, shown)
+
+
+def _pages(watchword: Watchword, span: Span) -> Iterator[Sequence[Covered]]:
+    """Return the accounts page by page. No connection is held meanwhile: whoever holds one may ask for another of the pool."""
+    after = ""
+    while True:
+        with watchword.database.connection() as connection:
+            page = list(islice(coverage(connection, watchword.store.at, span, after), PAGE))
+        if not page:
+            return
+        yield page
+        after = page[-1].account_id
 
 
 def canonical(content: object) -> bytes:

@@ -68,7 +68,11 @@ def _keys(connection: psycopg.Connection[DictRow], watchword: Watchword) -> dict
     except Unavailable as error:
         return {"keys": str(error)}
     versions = ", ".join(map(str, missing))
-    return {"keys": f"the key file lacks version {versions}, so some secrets cannot be read: restore it"} if missing else {}
+    return (
+        {"keys": f"the key file lacks version {versions}, so some secrets cannot be read: restore it"}
+        if missing
+        else {}
+    )
 
 
 def _views(watchword: Watchword) -> dict[str, str]:

@@ -4,14 +4,12 @@ Each ciphertext is bound to its tenant, account and record: moved to another row
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from psycopg import Connection
-from psycopg.rows import tuple_row
 
 from handlers.adapters.keyring import Keyring
 from handlers.adapters.postgres.database import Database
@@ -41,13 +39,6 @@ _WRAPPED = (
     ),
 )
 """Every kind of wrapped key: its name, what is left of it to rewrap, and how that is written."""
-_VERSIONS = """
-    WITH RECURSIVE d (n) AS (SELECT min(kek_version) FROM data_key
-        UNION ALL SELECT (SELECT min(kek_version) FROM data_key WHERE kek_version > d.n) FROM d WHERE d.n IS NOT NULL),
-    c (n) AS (SELECT min(kek_version) FROM client_secret
-        UNION ALL SELECT (SELECT min(kek_version) FROM client_secret WHERE kek_version > c.n) FROM c WHERE c.n IS NOT NULL)
-    SELECT n FROM d WHERE n IS NOT NULL UNION SELECT n FROM c WHERE n IS NOT NULL ORDER BY n"""
-"""The versions that some wrapped key needs, from the indexes alone, however many keys there are."""
 _LEFT = """SELECT (SELECT count(*) FROM data_key WHERE kek_version <> %s)
     + (SELECT count(*) FROM client_secret WHERE kek_version <> %s) AS keys"""
 
@@ -151,13 +142,6 @@ class SealedVault:
         """Return how many wrapped keys are not under the given key-encryption key."""
         row = self._database.one(_LEFT, (version, version))
         return row["keys"] if row else 0
-
-
-def needed_versions(connection: Connection[Any]) -> Sequence[int]:
-    """Return the versions of the key-encryption key that a database needs; none where its tables are still to be made."""
-    cursor = connection.cursor(row_factory=tuple_row)
-    made = cursor.execute("SELECT to_regclass('data_key') IS NOT NULL AND to_regclass('client_secret') IS NOT NULL")
-    return [n for (n,) in cursor.execute(_VERSIONS).fetchall()] if made.fetchone() == (True,) else []
 
 
 def _aad(tenant: str, account_id: str, kind: str, record: str, version: int) -> bytes:

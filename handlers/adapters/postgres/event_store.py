@@ -240,6 +240,9 @@ class PostgresEventStore:
 
     @staticmethod
     def _answer(ask: Callable[[], Answer]) -> Answer:
+        """Return an answer. Nothing is changed here, so after a lost connection it is asked for once more."""
+        with suppress(*SILENCE):
+            return ask()
         try:
             return ask()
         except SILENCE as error:
