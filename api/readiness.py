@@ -7,7 +7,7 @@ import psycopg
 from psycopg.rows import DictRow
 
 from api.bootstrap import Watchword, missing_keys, pending_migrations
-from handlers.ports import Clock, Unavailable
+from handlers.ports import Clock, Unavailable, Unreadable
 from projections import audit_trail
 from projections.views import VIEWS, position
 
@@ -65,7 +65,7 @@ def _keys(connection: psycopg.Connection[DictRow], watchword: Watchword) -> dict
     """Name versions of the key-encryption key that stored secrets need and the key file lacks."""
     try:
         missing = missing_keys(connection, watchword)
-    except Unavailable as error:
+    except Unreadable as error:
         return {"keys": str(error)}
     versions = ", ".join(map(str, missing))
     return (

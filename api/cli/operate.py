@@ -34,8 +34,8 @@ def add_to(app: typer.Typer) -> None:
 def migrate(*, as_json: Json = False) -> None:
     """Bring the database up to date. For a database without secrets it makes the key files too, if there are none."""
     settings = read()
-    bootstrap.refuse_unsafe(settings)
     bootstrap.check_keys(settings, make=True)
+    bootstrap.refuse_unsafe(settings)
     applied = bootstrap.migrate(settings)
     answer({"applied": applied}, "\n".join(applied) or "the database is up to date", as_json=as_json)
 

@@ -50,10 +50,10 @@ class PostgresMailQueue:
     def postpone(self, mails: Sequence[Postponed], now: datetime) -> None:
         """Try these again later, a tenth sooner or later than said, so that mails do not come in waves."""
         self._database.run(
-            f"{_IN_ORDER} UPDATE mail_queue q SET tries = p.tries, last_error = p.error,"
+            _IN_ORDER + " UPDATE mail_queue q SET tries = p.tries, last_error = p.error,"  # noqa: S608 our own words
             " next_try = p.until + (p.until - %s) * (random() - 0.5) / 5"
             " FROM held JOIN unnest(%s::text[], %s::integer[], %s::timestamptz[], %s::text[]) AS p (mail_id, tries, until, error)"
-            " USING (mail_id) WHERE q.mail_id = held.mail_id",  # noqa: S608 our own words
+            " USING (mail_id) WHERE q.mail_id = held.mail_id",
             (
                 [each.mail_id for each in mails],
                 now,
