@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import psycopg
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
 from api.settings import BadSetting, Settings
+from handlers.adapters import key_check
 from handlers.adapters.keyring import DerivedKeys, Keyring
 from handlers.adapters.late_oidc import LateProviders
 from handlers.adapters.machine import SystemChance, SystemClock
@@ -16,7 +16,8 @@ from handlers.adapters.messages import NOTIFIER, STREAM, data_of, place_of
 from handlers.adapters.notes import NoteFile, NoteKey
 from handlers.adapters.passwords import Argon2Passwords
 from handlers.adapters.postgres import migrate as migrations
-from handlers.adapters.postgres.database import Database
+from handlers.adapters.postgres import retention
+from handlers.adapters.postgres.database import Database, conninfo
 from handlers.adapters.postgres.event_store import PostgresEventStore
 from handlers.adapters.postgres.identities import PostgresIdentities
 from handlers.adapters.postgres.lease import NOTICED_SOON, Lease
@@ -61,12 +62,19 @@ class Watchword:
     relay_position: PostgresRelayPosition
 
     def tidy(self) -> int:
-        """Delete what has run out: sessions, counts, the log of failed passwords, trips to providers; return how many rows."""
+        """Delete what has run out or is kept no longer, one program at a time; return how many rows."""
         now = self.sockets.clock.now()
         tables = (PostgresSessions(self.database), PostgresThrottle(self.database), PostgresSignInLog(self.database))
         sessions, counts, log = tables
         identities = PostgresIdentities(self.database)
-        return sessions.forget_ended(now) + counts.forget_old(now) + log.forget_old(now) + identities.forget_old(now)
+        kept = retention.forget_old(self.database, now)
+        return (
+            kept
+            + sessions.forget_ended(now)
+            + counts.forget_old(now)
+            + log.forget_old(now)
+            + identities.forget_old(now)
+        )
 
     def close(self) -> None:
         """Let the connections go."""
@@ -78,8 +86,13 @@ class Watchword:
 
 def ensure_kek(path: Path) -> None:
     """Make the key file if there is none, and beside it the ledger's."""
-    Keyring.create(path)
-    NoteKey.create(path.with_name(LEDGER_KEY))
+    key_check.make_keys(path, path.with_name(LEDGER_KEY))
+
+
+def check_keys(settings: Settings, *, make: bool = False) -> None:
+    """Refuse to start without a key that stored data needs; ``make``: as the owner, and make the files for new data."""
+    url = (settings.admin_database_url if make else None) or settings.need("database_url")
+    key_check.check_keys(url, settings.kek_file, settings.kek_file.with_name(LEDGER_KEY), make=make)
 
 
 def build(
@@ -90,6 +103,7 @@ def build(
     ``hashing_cores``: how many passwords are hashed at once, None: as many as there are cores.
     """
     url = settings.need("database_url")
+    check_keys(settings)
     keyring = Keyring(settings.kek_file)
     database = Database(url, pool_size=pool_size)
     vault = SealedVault(database, keyring)
@@ -149,12 +163,12 @@ def projector(watchword: Watchword) -> "Projector":
     """Return the follower that keeps the views; its session's end frees the shards that it folds."""
     from projections.runner import Projector  # noqa: PLC0415 the projector alone folds
 
-    return Projector(make_conninfo(watchword.settings.need("database_url"), options=NOTICED_SOON), watchword.store.read)
+    return Projector(conninfo(watchword.settings.need("database_url"), NOTICED_SOON), watchword.store.read)
 
 
 def refuse_unsafe(settings: Settings) -> None:
     """Refuse a database that may forget what it has acknowledged."""
-    with psycopg.connect(settings.admin_database_url or settings.need("database_url")) as connection:
+    with psycopg.connect(conninfo(settings.admin_database_url or settings.need("database_url"))) as connection:
         for name in MUST_BE_ON:
             row = connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
             if row and row[0] == "off":
@@ -167,8 +181,8 @@ def migrate(settings: Settings) -> list[str]:
     """Bring the database up to date, as its owner, and let the application's role use it; return what was applied."""
     app_url = settings.need("database_url")
     url = settings.admin_database_url or app_url
-    app_role = None if url == app_url else urlsplit(app_url).username
-    with psycopg.connect(url, autocommit=True) as connection:
+    app_role = None if url == app_url else str(conninfo_to_dict(app_url)["user"])
+    with psycopg.connect(conninfo(url), autocommit=True) as connection:
         PostgresEventStore.create_tables(url)
         return migrations.apply(connection, app_role=app_role)
 
@@ -176,6 +190,11 @@ def migrate(settings: Settings) -> list[str]:
 def pending_migrations(connection: psycopg.Connection[Any]) -> list[str]:
     """Return what `watchword migrate` has not applied to this database yet."""
     return migrations.pending(connection)
+
+
+def missing_keys(connection: psycopg.Connection[Any], watchword: Watchword) -> list[int]:
+    """Return the versions of the key-encryption key that stored secrets need and the key file lacks."""
+    return key_check.lacking(connection, watchword.keyring)
 
 
 async def stream(settings: Settings) -> "tuple[Client, NatsBroker]":
@@ -199,12 +218,15 @@ __all__ = [
     "STREAM",
     "Watchword",
     "build",
+    "check_keys",
+    "conninfo",
     "data_of",
     "ensure_kek",
     "lease",
     "ledger",
     "mailer",
     "migrate",
+    "missing_keys",
     "pending_migrations",
     "place_of",
     "projector",

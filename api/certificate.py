@@ -20,7 +20,7 @@ from api.bootstrap import LEDGER_KEY, Watchword, ledger
 from domain.facts import Population
 from handlers.ledger import Ledger
 from projections.coverage import PAGE, TICK, Cause, Covered, Demands, Span, Stretch, coverage, demands
-from projections.proved_history import Remarks, folded
+from projections.proved_history import folded
 
 KIND = "watchword.coverage_certificate.v1"
 ERASED = "erased account"
@@ -117,24 +117,11 @@ def issue(watchword: Watchword, span: Span, query: Mapping[str, str], now: datet
                 about = {"account_id": entry["account_id"], "name_today": entry["name_today"]}
                 shown += [gap | about for gap in entry["gaps"][: SHOWN - len(shown)]]
     content = _content(watchword, span, demanded, sums) | {"query": dict(query), "made_at": _instant(now)}
-    content |= {"origin": book.notes.origin, "ledger": _checkpoint(book, span.b), "remarks": _remarks(remarks)}
+    content |= {"origin": book.notes.origin, "ledger": _checkpoint(book, span.b), "remarks": remarks.content()}
     content["partner"]["registered_at"] = _instant(registered["at"]) if registered["at"] else None
     file.write(b"]," + canonical(content)[1:])  # of all its members, "accounts" sorts first
     content["signature"] = _sign(watchword, book, file)
     return Issued(content, shown)
-
-
-def _remarks(remarks: Remarks) -> dict[str, Any]:
-    """Return what was odd in the log: facts older than those before them, and facts that this release cannot read."""
-    older = [
-        {"position": position, "at": _instant(at), "after": _instant(before)}
-        for position, at, before in remarks.out_of_order[:SHOWN]
-    ]
-    unreadable = remarks.unreadable[:SHOWN]
-    return {
-        "times_out_of_order": {"count": len(remarks.out_of_order), "first": older},
-        "unreadable_facts": {"count": len(remarks.unreadable), "first": unreadable},
-    }
 
 
 def canonical(content: object) -> bytes:

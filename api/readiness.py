@@ -6,8 +6,8 @@ from urllib.parse import SplitResult, urlsplit
 import psycopg
 from psycopg.rows import DictRow
 
-from api.bootstrap import Watchword, pending_migrations
-from handlers.ports import Clock, Unavailable
+from api.bootstrap import Watchword, missing_keys, pending_migrations
+from handlers.ports import Clock, Unavailable, Unreadable
 from projections import audit_trail
 from projections.views import VIEWS, position
 
@@ -40,6 +40,7 @@ def _database(watchword: Watchword) -> dict[str, str]:
             if missing:
                 found["migrations"] = f"missing: {', '.join(missing)}"
                 return found
+            found |= _writable(connection) | _keys(connection, watchword)
         found |= _views(watchword) | _unreadable(watchword)
     except (Unavailable, psycopg.Error) as error:
         found["database"] = f"does not answer ({type(error).__name__})"
@@ -52,6 +53,26 @@ def _skew(connection: psycopg.Connection[DictRow], clock: Clock) -> float:
     row = connection.execute("SELECT extract(epoch FROM clock_timestamp())::float8 AS now").fetchone()
     after, theirs = clock.now().timestamp(), float(row["now"]) if row else 0.0
     return max(before - theirs, theirs - after, 0.0)
+
+
+def _writable(connection: psycopg.Connection[DictRow]) -> dict[str, str]:
+    """Name a database that stores nothing: a standby after a failover, or one that is set to read-only."""
+    row = connection.execute("SELECT current_setting('transaction_read_only') = 'on' AS only").fetchone()
+    return {"database": "is read-only, so nothing can be stored"} if row and row["only"] else {}
+
+
+def _keys(connection: psycopg.Connection[DictRow], watchword: Watchword) -> dict[str, str]:
+    """Name versions of the key-encryption key that stored secrets need and the key file lacks."""
+    try:
+        missing = missing_keys(connection, watchword)
+    except Unreadable as error:
+        return {"keys": str(error)}
+    versions = ", ".join(map(str, missing))
+    return (
+        {"keys": f"the key file lacks version {versions}, so some secrets cannot be read: restore it"}
+        if missing
+        else {}
+    )
 
 
 def _views(watchword: Watchword) -> dict[str, str]:

@@ -121,9 +121,6 @@ class Household:
 
     def open(self) -> None:
         """Start everything, in order, until it is ready to be used."""
-        from api.bootstrap import ensure_kek  # noqa: PLC0415 - nothing heavy is loaded before the port is known to be free
-
-        ensure_kek(self._kek_file)
         say(f"Starting Watchword; its data is in {self.data_dir}, its logs in {self.data_dir / 'log'}.")
         self._start_servers()
         addresses = self._addresses()

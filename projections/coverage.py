@@ -141,11 +141,11 @@ _ACCOUNTS = f"""
 """A page of whole accounts, read in the order of one index."""
 
 
-def coverage(connection: Connection[Any], at: At, span: Span) -> Iterator[Covered]:
-    """Return each account that was open while MFA was demanded of it, in the order of the ids, read page by page."""
+def coverage(connection: Connection[Any], at: At, span: Span, after: str = "") -> Iterator[Covered]:
+    """Return each account that was open while MFA was demanded of it, in the order of the ids, behind ``after``."""
     found = demands(connection, span)
     when = {whom: found.of(population, demanded=True) for whom, population in _WHOM.items()}
-    values = {"partner": span.partner_id, "a": span.a, "b": span.b, "after": "", "page": PAGE}
+    values = {"partner": span.partner_id, "a": span.a, "b": span.b, "after": after, "page": PAGE}
     while rows := connection.execute(_ACCOUNTS, values, prepare=False).fetchall():
         values["after"] = rows[-1]["account_id"]
         page = [(key, stretches(list(group), span, when)) for key, group in groupby(rows, itemgetter("account_id"))]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg import Connection
@@ -19,6 +19,9 @@ from projections.views import VIEWS
 CLOCK_TOLERANCE = timedelta(seconds=60)
 """By so much the times of facts may disagree with their order: clocks of several machines, and commands that take long."""
 
+NAMED = 1_000
+"""Remarks of each kind that are named; all of them are counted."""
+
 
 class NotAsTheLogSays(Exception):
     """What a view says of the span is not what the log says. The sentence names the remedy."""
@@ -32,6 +35,21 @@ class Remarks:
     """Position and time of each fact of the span that is older than one before it, and the time of that one."""
     unreadable: list[int] = field(default_factory=list)
     """Positions of facts that this release cannot read, of the partner, or so damaged that they name no partner."""
+
+    def content(self) -> dict[str, Any]:
+        """Return them as they are signed: how many there are, and the first ones."""
+        older = [
+            {"position": position, "at": _instant(at), "after": _instant(before)}
+            for position, at, before in self.out_of_order[:NAMED]
+        ]
+        return {
+            "times_out_of_order": {"count": len(self.out_of_order), "first": older},
+            "unreadable_facts": {"count": len(self.unreadable), "first": self.unreadable[:NAMED]},
+        }
+
+
+def _instant(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 @contextmanager

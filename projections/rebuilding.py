@@ -89,7 +89,9 @@ def rebuild(url: str, read: Read, name: str, progress: Progress = lambda _: None
 def session(url: str) -> Iterator[Connection[dict[str, Any]]]:
     """Lend a connection of its own, outside every pool, on which tables are compared in memory."""
     with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
-        connection.execute("SELECT set_config('work_mem', %s, false)", (WORK_MEM,))
+        connection.execute(
+            "SELECT set_config('work_mem', %s, false), set_config('timezone', 'UTC', false)", (WORK_MEM,)
+        )
         yield connection
 
 

@@ -40,6 +40,7 @@ class Shares:
             self._opened = psycopg.connect(self._url, autocommit=True, row_factory=tuple_row)
             # Rows and position are lost together or not at all, and then folded again: nobody waits for the disk here.
             self._opened.execute("SET synchronous_commit = off")
+            self._opened.execute("SET timezone = 'UTC'")  # days are those of UTC, whatever zone the database has
         return self._opened
 
     def settle(self) -> None:

@@ -22,7 +22,7 @@ from api.rest.coverage import ChangedAnswer, chunks, issued, positions_of, span_
 from domain.permissions import Action
 from handlers.callers import Caller, record_read
 from projections import status_history
-from projections.coverage import Changed, difference
+from projections.coverage import PAGE, Changed, difference
 
 Partner = Annotated[str, typer.Option(help="The partner's id.")]
 _MOMENT = "A position, an instant such as 2026-11-01T12:00:00Z, or a day."
@@ -62,11 +62,24 @@ def diff(
         kinds: Counter[str] = Counter()
         with watchword.database.connection() as connection:
             before, after = (status_history.sums(connection, partner, position) for position in (a, b))
-            found = _counted(difference(connection, watchword.store.at, partner, a, b), kinds)
-            for line in _as_json(found) if as_json else map(_words, found):
-                print(line)
+        found = _counted(_changed(watchword, partner, a, b), kinds)
+        for line in _as_json(found) if as_json else map(_words, found):
+            print(line)
     rest = {"from_position": a, "to_position": b, "sums_before": before, "sums_after": after, "kinds": dict(kinds)}
     print(f"],{canonical(rest).decode()[1:]}" if as_json else _summary(rest))
+
+
+def _changed(watchword: Watchword, partner: str, a: int, b: int) -> Iterator[Changed]:
+    """Return the accounts that changed, page by page. No connection is held while somebody reads: a pager may pause."""
+    after = ""
+    while True:
+        with watchword.database.connection() as connection:
+            at = watchword.store.at
+            page = list(difference(connection, at, partner, a, b, after=after, limit=PAGE))
+        yield from page
+        if len(page) < PAGE:
+            return
+        after = page[-1].account_id
 
 
 def _counted(found: Iterator[Changed], kinds: Counter[str]) -> Iterator[Changed]:

@@ -7,7 +7,7 @@ import typer
 from api.cli import serve
 from api.settings import BadSetting
 from domain.kernel import Refused
-from handlers.ports import LedgerBroken, Unavailable
+from handlers.ports import LedgerBroken, Unavailable, Unreadable
 
 
 def console(first: str) -> typer.Typer:
@@ -42,7 +42,7 @@ def main() -> None:
     except Refused as refused:
         print(f"watchword: refused: {refused.reason().replace('_', ' ')}", file=sys.stderr)
         sys.exit(1)
-    except LedgerBroken as error:
+    except (LedgerBroken, Unreadable) as error:
         print(f"watchword: {error}", file=sys.stderr)
         sys.exit(1)
     except Unavailable as error:

@@ -1,6 +1,9 @@
 """``watchword migrate | rebuild | verify | keys | mail``: what operators look after."""
 
+import threading
+import time
 import webbrowser
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -29,8 +32,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def migrate(*, as_json: Json = False) -> None:
-    """Bring the database up to date."""
+    """Bring the database up to date. For a database without secrets it makes the key files too, if there are none."""
     settings = read()
+    bootstrap.check_keys(settings, make=True)
     bootstrap.refuse_unsafe(settings)
     applied = bootstrap.migrate(settings)
     answer({"applied": applied}, "\n".join(applied) or "the database is up to date", as_json=as_json)
@@ -71,19 +75,34 @@ def verify(*, as_json: Json = False) -> None:
 
 @keys.command()
 def rotate(*, as_json: Json = False) -> None:
-    """Make a new key-encryption key and bring every data key under it, while sign-ins go on."""
-    with plugged() as watchword:
+    """Make a new key-encryption key and bring every data key under it, while sign-ins go on; one rotation at a time.
+
+    Exit status 1 with the number of data keys that are left under an older one: do not remove that one, rotate again.
+    """
+    with plugged() as watchword, closing(bootstrap.lease(watchword.settings, "keys")) as alone:
+        alone.wait(threading.Event())
         version = watchword.keyring.rotate()
-        row = watchword.database.one(
-            "SELECT (SELECT count(*) FROM data_key) + (SELECT count(*) FROM client_secret) AS keys"
-        )
-        count = 0
-        with progress("rewrapping data keys", row["keys"] if row else 0) as done:
-            for batch in watchword.vault.rewrap(version):
-                count += batch
-                done(count)
+        count, left = 0, watchword.vault.left(version)
+        with progress("rewrapping data keys", left) as done:
+            for _ in range(_ROUNDS):
+                for batch in watchword.vault.rewrap(version):
+                    count += batch
+                    done(count)
+                left = watchword.vault.left(version)
+                if not left:
+                    break
+                time.sleep(_ROUND_SECONDS)
     words = f"{count} data keys are under version {version} of the key-encryption key"
-    answer({"version": version, "rewrapped": count}, words, as_json=as_json)
+    if left:
+        words += f"; {left} are left under an older one: keep it in the key file, and rotate again"
+    answer({"version": version, "rewrapped": count, "left": left}, words, as_json=as_json)
+    if left:
+        raise typer.Exit(1)
+
+
+_ROUNDS = 5
+"""So often a rotation looks for data keys that are left: one that a transaction held, or that was written just then."""
+_ROUND_SECONDS = 0.2
 
 
 @mail.command("list")

@@ -11,7 +11,7 @@ import psycopg
 import typer
 import uvicorn
 
-from api.bootstrap import NOTICED_SOON, Watchword, build, lease, ledger, projector, stream
+from api.bootstrap import NOTICED_SOON, Watchword, build, check_keys, conninfo, lease, ledger, projector, stream
 from api.children import watch_parent
 from api.client_address import missing_proxy
 from api.connections import connection_options
@@ -52,6 +52,7 @@ def web() -> None:
     settings = _child()
     if warning := missing_proxy(settings):
         logging.getLogger("watchword.web").warning("%s", warning)
+    check_keys(settings)  # in words: what fails in a process of the server's is a traceback
     uvicorn.run(
         "api.web:create_app",
         factory=True,
@@ -151,7 +152,7 @@ async def _relay(settings: Settings) -> None:
     watchword = build(settings, pool_size=2)
     url = settings.need("database_url")
     try:
-        async with await psycopg.AsyncConnection.connect(url, autocommit=True, options=NOTICED_SOON) as listener:
+        async with await psycopg.AsyncConnection.connect(conninfo(url, NOTICED_SOON), autocommit=True) as listener:
             await listener.execute("SELECT pg_advisory_lock(%s)", (_RELAY_LOCK,))
             await listener.execute("LISTEN stored_events")
             client, broker = await stream(settings)

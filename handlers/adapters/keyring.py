@@ -1,21 +1,25 @@
 """The deployment's keys: one file, for its owner's eyes alone, and what is derived from it."""
 
 import base64
+import fcntl
 import hashlib
 import hmac
 import json
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from handlers.ports import Unreadable
+
 _KEY_BYTES = 32
 """256 bits: AES-256 and HMAC-SHA-256."""
 
 
-class KeyFileRefused(Exception):
+class KeyFileRefused(Unreadable):
     """The key file is missing, broken, or open to others. The sentence says what to do."""
 
 
@@ -50,7 +54,9 @@ class Keyring:
             root, current = base64.b64decode(content["root"]), int(content["current"])
         except FileNotFoundError:
             raise KeyFileRefused(f"{self._path} is missing: restore it, or set WATCHWORD_KEK_FILE") from None
-        except (KeyError, ValueError, TypeError):
+        except OSError as error:
+            raise KeyFileRefused(f"{self._path} cannot be read ({error.strerror}): let this account read it") from None
+        except (KeyError, ValueError, TypeError, AttributeError):
             raise KeyFileRefused(f"{self._path} is not a key file: restore it from its backup") from None
         if current not in keks or {len(key) for key in (*keks.values(), root)} != {_KEY_BYTES}:
             raise KeyFileRefused(f"{self._path} holds keys of a wrong length: restore it from its backup")
@@ -67,12 +73,19 @@ class Keyring:
             self._reload()
         return self._keks.get(version)
 
+    def versions(self) -> frozenset[int]:
+        """Return the versions of all key-encryption keys in the file."""
+        self._reload()
+        return frozenset(self._keks)
+
     def rotate(self) -> int:
-        """Add a key-encryption key, make it the current one, and return its version."""
-        content = json.loads(self._path.read_text())
-        version = max(map(int, content["keks"])) + 1
-        content["keks"][str(version)], content["current"] = _new_key(), version
-        _write(self._path, content, exclusive=False)
+        """Add a key-encryption key, make it the current one, and return its version. Two at once add one key each."""
+        with _locked(self._path):
+            self._reload()  # raises KeyFileRefused in words
+            content = json.loads(self._path.read_text())
+            version = max(map(int, content["keks"])) + 1
+            content["keks"][str(version)], content["current"] = _new_key(), version
+            _write(self._path, content, exclusive=False)
         self._reload()
         return version
 
@@ -104,6 +117,14 @@ class DerivedKeys:
 
 def _new_key() -> str:
     return base64.b64encode(os.urandom(_KEY_BYTES)).decode()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Let one process at a time read and replace the file. The lock's file stays: a replaced file loses its lock."""
+    with os.fdopen(os.open(path.with_name(f".{path.name}.lock"), os.O_WRONLY | os.O_CREAT, 0o600), "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _write(path: Path, content: dict[str, object], *, exclusive: bool) -> None:

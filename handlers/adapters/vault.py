@@ -5,6 +5,8 @@ Each ciphertext is bound to its tenant, account and record: moved to another row
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -21,7 +23,8 @@ _WRAPPED = (
         "data_key",
         (
             "SELECT k.account_id AS owner, k.wrapped, k.kek_version, a.partner_id FROM data_key k JOIN account_access a"
-            " USING (account_id) WHERE k.kek_version < %s ORDER BY k.kek_version LIMIT %s FOR UPDATE OF k SKIP LOCKED"
+            " USING (account_id) WHERE k.kek_version < %s AND k.account_id > %s ORDER BY k.account_id LIMIT %s"
+            " FOR UPDATE OF k SKIP LOCKED"
         ),
         "UPDATE data_key SET wrapped = %s, kek_version = %s WHERE account_id = %s",
     ),
@@ -29,12 +32,15 @@ _WRAPPED = (
         "provider_key",
         (
             "SELECT k.provider_id AS owner, k.wrapped, k.kek_version, p.partner_id FROM client_secret k"
-            " JOIN identity_provider p USING (provider_id) WHERE k.kek_version < %s LIMIT %s FOR UPDATE OF k SKIP LOCKED"
+            " JOIN identity_provider p USING (provider_id) WHERE k.kek_version < %s AND k.provider_id > %s"
+            " ORDER BY k.provider_id LIMIT %s FOR UPDATE OF k SKIP LOCKED"
         ),
         "UPDATE client_secret SET wrapped = %s, kek_version = %s WHERE provider_id = %s",
     ),
 )
 """Every kind of wrapped key: its name, what is left of it to rewrap, and how that is written."""
+_LEFT = """SELECT (SELECT count(*) FROM data_key WHERE kek_version <> %s)
+    + (SELECT count(*) FROM client_secret WHERE kek_version <> %s) AS keys"""
 
 
 class SealedVault:
@@ -104,23 +110,38 @@ class SealedVault:
     def rewrap(self, version: int, *, batch: int = 500) -> Iterator[int]:
         """Bring every data key under the given key-encryption key while sign-ins go on; yield how many each batch took.
 
-        Interrupted, it begins again where it stopped: the rows themselves say what is left.
+        Interrupted, it begins again where it stopped: the rows themselves say what is left. A row that somebody else
+        holds, or that cannot be opened, is passed over: ``left`` counts those.
         """
         kek = self._keyring.kek(version)
         if kek is None:
             raise Unreadable(f"version {version} of the key-encryption key is not in the key file")
         for kind, query, update in _WRAPPED:
+            after = ""
             while True:
                 with self._database.transaction() as connection:
-                    rows = connection.execute(query, (version, batch)).fetchall()
-                    for row in rows:
-                        tenant, owner = row["partner_id"], row["owner"]
-                        key = self._unwrap(tenant, owner, bytes(row["wrapped"]), row["kek_version"], kind)
-                        wrapped = _seal(kek, key, _aad(tenant, owner, kind, "-", version))
-                        connection.execute(update, (wrapped, version, owner))
+                    rows = connection.execute(query, (version, after, batch)).fetchall()
+                    rewrapped = [each for row in rows if (each := self._rewrapped(row, kind, version, kek))]
+                    for each in rewrapped:
+                        connection.execute(update, each)
                 if not rows:
                     break
-                yield len(rows)
+                after = rows[-1]["owner"]
+                if rewrapped:
+                    yield len(rewrapped)
+
+    def _rewrapped(self, row: dict[str, Any], kind: str, version: int, kek: bytes) -> tuple[bytes, int, str] | None:
+        """Return what is written for a wrapped key under the given version, None when it cannot be opened."""
+        tenant, owner = row["partner_id"], row["owner"]
+        with suppress(Unreadable):
+            key = self._unwrap(tenant, owner, bytes(row["wrapped"]), row["kek_version"], kind)
+            return _seal(kek, key, _aad(tenant, owner, kind, "-", version)), version, owner
+        return None
+
+    def left(self, version: int) -> int:
+        """Return how many wrapped keys are not under the given key-encryption key."""
+        row = self._database.one(_LEFT, (version, version))
+        return row["keys"] if row else 0
 
 
 def _aad(tenant: str, account_id: str, kind: str, record: str, version: int) -> bytes:

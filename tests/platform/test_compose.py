@@ -21,7 +21,7 @@ TOOLS = Path(sys.executable).parent
 COMPOSE = TOOLS / "docker-compose"
 HADOLINT = TOOLS / "hadolint"
 PROGRAMS = ("web", "relay", "projector", "worker")
-OURS = ("keys", "migrate", *PROGRAMS)
+OURS = ("migrate", *PROGRAMS)
 DOCKERFILE = ROOT / ".docker" / "Dockerfile"
 
 HERE = (platform.system(), platform.machine())

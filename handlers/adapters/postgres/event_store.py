@@ -1,20 +1,20 @@
 """The one log in PostgreSQL, built on the event sourcing library: bare facts in envelopes, lasting topics, exact answers."""
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import is_dataclass
 from typing import Any, TypeVar
 
 import psycopg
 from eventsourcing.application import Application
-from eventsourcing.persistence import InfrastructureFactory, IntegrityError, Mapper
+from eventsourcing.persistence import InfrastructureFactory, IntegrityError, InternalError, Mapper
 from eventsourcing.utils import Environment
+from psycopg.errors import ReadOnlySqlTransaction
 from psycopg.rows import tuple_row
 
 from domain.kernel import Envelope, Fact, Unknown
 from handlers.adapters.postgres import reading
 from handlers.adapters.postgres.bell import Bell
-from handlers.adapters.postgres.database import new_pool
 from handlers.adapters.postgres.horizon import Horizon
 from handlers.adapters.postgres.migrate import library_environment
 from handlers.adapters.postgres.recorder import SILENCE, Factory, Recorder
@@ -64,10 +64,8 @@ class PostgresEventStore:
             raise Unavailable("the database does not answer") from error
         recorder: Any = self._log.recorder
         self._recorder: Recorder = recorder
-        self._recorder.datastore.pool.close()
-        pool = new_pool(url, pool_size, by_key=True)
+        pool = self._recorder.datastore.pool
         pool.open()
-        self._recorder.datastore.pool = pool  # one way to connect for everything
         self._bell = Bell(pool)
         self._horizon = Horizon()
         self._states = States()
@@ -109,7 +107,8 @@ class PostgresEventStore:
         if version > known:
             self._states.keep(stream, evolve, initial, state, version)
         if seals and len(facts) >= EVERY:
-            self._answer(lambda: seals.keep(stream, evolve, state, version))
+            with suppress(psycopg.Error):  # the next load keeps it
+                seals.keep(stream, evolve, state, version)
         return state, version
 
     def _from_kept(
@@ -144,6 +143,10 @@ class PostgresEventStore:
                 )
             except IntegrityError as error:
                 return self._violated(error, origin)
+            except InternalError as error:
+                if isinstance(error.__cause__, ReadOnlySqlTransaction):
+                    raise Unavailable("the database is read-only") from error
+                raise
             except SILENCE:
                 self._recorder.datastore.pool.check()
                 continue  # Stored or not? Asked again under the same command id, the log itself answers.
@@ -239,6 +242,9 @@ class PostgresEventStore:
 
     @staticmethod
     def _answer(ask: Callable[[], Answer]) -> Answer:
+        """Return an answer. Nothing is changed here, so after a lost connection it is asked for once more."""
+        with suppress(*SILENCE):
+            return ask()
         try:
             return ask()
         except SILENCE as error:

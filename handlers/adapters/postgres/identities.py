@@ -76,7 +76,9 @@ def fold_identity(connection: Connection[Any], subject: str, fact: Fact) -> None
 
 def _removed(connection: Connection[Any], provider_id: str) -> None:
     connection.execute(
-        "DELETE FROM session WHERE handle IN (SELECT handle FROM provider_session WHERE provider_id = %s)",
+        "WITH held AS MATERIALIZED (SELECT token_hash FROM session WHERE handle IN (SELECT handle FROM provider_session"
+        " WHERE provider_id = %s) ORDER BY token_hash FOR UPDATE)"
+        " DELETE FROM session WHERE token_hash IN (SELECT token_hash FROM held)",
         (provider_id,),
     )
     tables = ("provider_session", "authorization_request", "identity_link", "client_secret", "identity_provider")
@@ -200,15 +202,18 @@ class PostgresIdentities:
     def end_sessions(self, provider_id: str, *, sub_digest: str, sid_digest: str) -> int:
         """End the sign-ins that a provider's session, or a person's, has opened; return how many."""
         ended = (
-            "DELETE FROM provider_session WHERE provider_id = %s AND (%s = '' OR sub_digest = %s)"
-            " AND (%s = '' OR sid_digest = %s) RETURNING handle"
+            "WITH held AS MATERIALIZED (SELECT handle FROM provider_session WHERE provider_id = %s"
+            " AND (%s = '' OR sub_digest = %s) AND (%s = '' OR sid_digest = %s) ORDER BY handle FOR UPDATE)"
+            " DELETE FROM provider_session WHERE handle IN (SELECT handle FROM held) RETURNING handle"
         )
         with self._database.transaction() as connection:
             values = (provider_id, sub_digest, sub_digest, sid_digest, sid_digest)
             handles = [row["handle"] for row in connection.execute(ended, values).fetchall()]
-            return (
-                connection.execute("DELETE FROM session WHERE handle = ANY(%s)", (handles,)).rowcount if handles else 0
+            ended = (
+                "WITH held AS MATERIALIZED (SELECT token_hash FROM session WHERE handle = ANY(%s) ORDER BY token_hash"
+                " FOR UPDATE) DELETE FROM session WHERE token_hash IN (SELECT token_hash FROM held)"
             )
+            return connection.execute(ended, (handles,)).rowcount if handles else 0
 
     def remember_logout(self, jti_digest: str, until: datetime) -> bool:
         """Say whether this logout token is new."""
@@ -224,4 +229,4 @@ class PostgresIdentities:
     def forget_old(self, now: datetime) -> int:
         """Delete what has run out, and return how many rows."""
         tables = ("authorization_request", "provider_session", "logout_token")
-        return sum(self._database.run(f"DELETE FROM {table} WHERE expires_at <= %s", (now,)) for table in tables)  # noqa: S608 our own names
+        return sum(self._database.forget(table, "expires_at <= %s", (now,)) for table in tables)

@@ -8,6 +8,8 @@ from contextlib import suppress
 
 import psycopg
 
+from handlers.adapters.postgres.database import conninfo
+
 _ASK_SECONDS = 0.5
 """How often a program that stands by asks, and one at work looks whether its session still stands."""
 NOTICED_SOON = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
@@ -29,7 +31,7 @@ class Lease:
 
     def wait(self, stop: threading.Event) -> bool:
         """Stand by until it is ours; False when it is over before that."""
-        self._session = session = psycopg.connect(self._url, autocommit=True, connect_timeout=5, options=NOTICED_SOON)
+        self._session = session = psycopg.connect(conninfo(self._url, NOTICED_SOON), autocommit=True)
         while not stop.is_set():
             row = session.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (self._name,)).fetchone()
             if row and row[0]:

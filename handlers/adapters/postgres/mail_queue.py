@@ -16,6 +16,11 @@ _TAKE = f"""
         FOR UPDATE SKIP LOCKED)
     UPDATE mail_queue SET next_try = %s WHERE mail_id IN (SELECT mail_id FROM taken) RETURNING {_COLUMNS}"""  # noqa: S608 our own names
 
+_IN_ORDER = """
+    WITH held AS MATERIALIZED (SELECT mail_id FROM mail_queue WHERE mail_id = ANY(%s) AND state = 'pending'
+        ORDER BY mail_id COLLATE "C" FOR UPDATE)"""
+"""Locks the rows in one order: two workers may hold the same mails when a lease ended, and none waits in a ring."""
+
 
 def _mail(row: dict[str, Any]) -> QueuedMail:
     return QueuedMail(**{**row, "kind": MailKind(row["kind"])})
@@ -39,17 +44,18 @@ class PostgresMailQueue:
 
     def give_back(self, mail_ids: Sequence[str], now: datetime) -> None:
         """Let others take these mails at once."""
-        statement = "UPDATE mail_queue SET next_try = %s WHERE mail_id = ANY(%s) AND state = 'pending'"
-        self._database.run(statement, (now, list(mail_ids)))
+        statement = f"{_IN_ORDER} UPDATE mail_queue SET next_try = %s WHERE mail_id IN (SELECT mail_id FROM held)"  # noqa: S608
+        self._database.run(statement, (list(mail_ids), now))
 
     def postpone(self, mails: Sequence[Postponed], now: datetime) -> None:
         """Try these again later, a tenth sooner or later than said, so that mails do not come in waves."""
         self._database.run(
-            "UPDATE mail_queue q SET tries = p.tries, last_error = p.error,"
+            _IN_ORDER + " UPDATE mail_queue q SET tries = p.tries, last_error = p.error,"  # noqa: S608 our own words
             " next_try = p.until + (p.until - %s) * (random() - 0.5) / 5"
-            " FROM unnest(%s::text[], %s::integer[], %s::timestamptz[], %s::text[]) AS p (mail_id, tries, until, error)"
-            " WHERE q.mail_id = p.mail_id AND q.state = 'pending'",
+            " FROM held JOIN unnest(%s::text[], %s::integer[], %s::timestamptz[], %s::text[]) AS p (mail_id, tries, until, error)"
+            " USING (mail_id) WHERE q.mail_id = held.mail_id",
             (
+                [each.mail_id for each in mails],
                 now,
                 [each.mail_id for each in mails],
                 [each.tries for each in mails],

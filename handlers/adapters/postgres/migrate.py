@@ -3,7 +3,6 @@
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import psycopg
 from psycopg import sql
@@ -14,23 +13,21 @@ _LOCK = 7_235_031
 
 
 def library_environment(url: str, *, pool_size: int = 4) -> dict[str, str]:
-    """Return the event sourcing library's settings for a database address."""
-    parts = urlsplit(url)
-    query = parse_qs(parts.query)
+    """Return the event sourcing library's settings for a database address.
+
+    The library knows host, port, user and password alone. The recorder's datastore takes the whole address from the name
+    of the database instead, so that every parameter of it holds from the first connection on.
+    """
     return {
         "PERSISTENCE_MODULE": "eventsourcing.postgres",
-        "POSTGRES_DBNAME": unquote(parts.path.lstrip("/")),
-        "POSTGRES_HOST": unquote(query.get("host", [parts.hostname or ""])[0]),
-        "POSTGRES_PORT": str(parts.port or 5432),
-        "POSTGRES_USER": unquote(parts.username or ""),
-        "POSTGRES_PASSWORD": unquote(parts.password or ""),
+        "POSTGRES_DBNAME": url,
+        "POSTGRES_HOST": "",
+        "POSTGRES_USER": "",
+        "POSTGRES_PASSWORD": "",
         "ORIGINATOR_ID_TYPE": "text",
         "POSTGRES_POOL_SIZE": "1",
         "POSTGRES_MAX_OVERFLOW": str(pool_size - 1),
-        "POSTGRES_CONNECT_TIMEOUT": "2",
         "POSTGRES_LOCK_TIMEOUT": "5",
-        "POSTGRES_IDLE_IN_TRANSACTION_SESSION_TIMEOUT": "10",
-        "POSTGRES_PRE_PING": "yes",
         "CREATE_TABLE": "no",
     }
 

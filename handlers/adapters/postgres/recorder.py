@@ -14,11 +14,13 @@ import orjson
 import psycopg
 from eventsourcing.persistence import InterfaceError, Notification, OperationalError, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore, PostgresFactory
+from eventsourcing.utils import Environment
 from psycopg import Connection
 from psycopg.rows import DictRow, tuple_row
 
 from domain.kernel import Envelope
 from handlers.adapters.postgres.access import changes_access, fold_access
+from handlers.adapters.postgres.database import new_pool
 from handlers.adapters.postgres.group_commit import GroupCommit
 from handlers.adapters.postgres.horizon import Horizon
 from handlers.adapters.postgres.rows import check_row, write_rows
@@ -197,6 +199,13 @@ def _check_unchanged(connection: Connection[DictRow], append: Append) -> None:
 
 
 class Factory(PostgresFactory):
-    """The library's factory with our recorder in it."""
+    """The library's factory with our recorder in it, and a pool of ours: one way to connect, from the first connection on."""
 
     application_recorder_class = Recorder
+
+    def __init__(self, env: Environment) -> None:
+        """Take the whole address from where the library expects the name of the database; its own pool is never opened."""
+        super().__init__(env)
+        size = int(env[self.POSTGRES_POOL_SIZE]) + int(env[self.POSTGRES_MAX_OVERFLOW])
+        pool: Any = new_pool(env[self.POSTGRES_DBNAME], size, by_key=True)
+        self.datastore.pool = pool

@@ -46,8 +46,11 @@ _PEOPLE = """
     ON CONFLICT (account_id) DO UPDATE SET place = excluded.place, name = excluded.name,
         mail_address = excluded.mail_address, mail_key = excluded.mail_key"""
 _OLDEST = """
-    DELETE FROM session WHERE token_hash IN (
-        SELECT token_hash FROM session WHERE account_id = %s AND state = 'signed_in' ORDER BY created_at DESC OFFSET %s)"""
+    WITH oldest AS MATERIALIZED (
+        SELECT token_hash FROM session WHERE account_id = %s AND state = 'signed_in' ORDER BY created_at DESC OFFSET %s),
+    held AS MATERIALIZED (
+        SELECT token_hash FROM session WHERE token_hash IN (SELECT token_hash FROM oldest) ORDER BY token_hash FOR UPDATE)
+    DELETE FROM session WHERE token_hash IN (SELECT token_hash FROM held)"""
 
 
 def check_row(connection: Connection[Any], row: Row) -> None:

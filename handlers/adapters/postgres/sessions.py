@@ -68,4 +68,4 @@ class PostgresSessions:
 
     def forget_ended(self, now: datetime) -> int:
         """Delete what has run out, and return how many."""
-        return self._database.run("DELETE FROM session WHERE expires_at <= %s OR seen_at + idle <= %s", (now, now))
+        return self._database.forget("session", "expires_at <= %s OR seen_at + idle <= %s", (now, now))

@@ -29,6 +29,10 @@ _RESERVE = """
             SELECT t.window_ends <= %(now)s OR t.blocked_until <= %(now)s AS fresh) f) c)
     WHERE t.blocked_until IS NULL OR t.blocked_until <= %(now)s
     RETURNING blocked_until IS NOT NULL AS last, nullif(blocked_until, 'infinity') AS until"""
+_IN_ORDER = """
+    WITH held AS MATERIALIZED (SELECT key FROM throttle WHERE key = ANY(%s) ORDER BY key COLLATE "C" FOR UPDATE)"""
+"""Locks the rows in the order in which ``reserve`` takes them, so that none waits in a ring."""
+_HELD = "(SELECT key FROM held)"
 
 
 class PostgresThrottle:
@@ -58,18 +62,18 @@ class PostgresThrottle:
 
     def refund(self, *keys: tuple[Limit, str]) -> None:
         """Give one try back, for one that was right, and with it the block that it brought."""
-        statement = "UPDATE throttle SET tries = greatest(tries - 1, 0), blocked_until = NULL WHERE key = ANY(%s)"
-        self._database.run(statement, ([_key(*each) for each in keys],))
+        statement = "UPDATE throttle SET tries = greatest(tries - 1, 0), blocked_until = NULL WHERE key IN"
+        self._database.run(f"{_IN_ORDER} {statement} {_HELD}", ([_key(*each) for each in keys],))
 
     def clear(self, *keys: tuple[Limit, str]) -> None:
         """Forget the tries, after a success."""
-        self._database.run("DELETE FROM throttle WHERE key = ANY(%s)", ([_key(*each) for each in keys],))
+        self._database.run(f"{_IN_ORDER} DELETE FROM throttle WHERE key IN {_HELD}", ([_key(*each) for each in keys],))  # noqa: S608
 
     def forget_old(self, now: datetime) -> int:
         """Delete counts that say nothing any more, and return how many."""
         ended = "window_ends < %s AND (blocks = 0 OR (window_ends < %s AND coalesce(blocked_until < %s, true)))"
         long_ago = now - timedelta(days=2)
-        return self._database.run(f"DELETE FROM throttle WHERE {ended}", (now, long_ago, long_ago))  # noqa: S608
+        return self._database.forget("throttle", ended, (now, long_ago, long_ago))
 
 
 def _key(limit: Limit, key: str) -> str:
@@ -142,4 +146,4 @@ class PostgresSignInLog:
 
     def forget_old(self, now: datetime) -> int:
         """Delete what is older than it is kept, and return how many."""
-        return self._database.run("DELETE FROM sign_in_log WHERE at < %s", (now - _KEPT_FOR,))
+        return self._database.forget("sign_in_log", "at < %s", (now - _KEPT_FOR,))
