@@ -197,11 +197,18 @@ def missing_keys(connection: psycopg.Connection[Any], watchword: Watchword) -> l
     return key_check.lacking(connection, watchword.keyring)
 
 
+async def connect(url: str) -> "Client":
+    """Connect to the broker of the message stream."""
+    from handlers.adapters import broker  # noqa: PLC0415 the relay and the worker alone are connected to the stream
+
+    return await broker.connect(url)
+
+
 async def stream(settings: Settings) -> "tuple[Client, NatsBroker]":
     """Connect to the message stream, and make the stream and the notifier's consumer if they are not there."""
     from handlers.adapters import broker  # noqa: PLC0415 the relay and the worker alone are connected to the stream
 
-    client = await broker.connect(settings.need("nats_url"))
+    client = await broker.connect(settings.relay_nats_url or settings.need("nats_url"))
     try:
         await broker.declare(
             client.jetstream(), retention_seconds=RETENTION.total_seconds(), replicas=settings.nats_replicas
@@ -219,6 +226,7 @@ __all__ = [
     "Watchword",
     "build",
     "check_keys",
+    "connect",
     "conninfo",
     "data_of",
     "ensure_kek",

@@ -1,6 +1,8 @@
 """Is this deployment fit to serve: database, migrations, clock, message stream, views."""
 
 import asyncio
+import time
+from datetime import timedelta
 from urllib.parse import SplitResult, urlsplit
 
 import psycopg
@@ -17,7 +19,9 @@ has to be. Source: the product's attack catalogue, CLK-03."""
 NAMED = 5
 """So many unreadable facts are named at most."""
 BEHIND_SECONDS = 60.0
-"""How far a view may be behind before this counts as unfit."""
+"""How far a view may be behind, and for how long relay and mail may stand still, before this counts as unfit."""
+MAIL_LATE = timedelta(minutes=5)
+"""A mail that has waited for so long counts as late: several tries have failed by then."""
 
 
 async def unfit(watchword: Watchword) -> dict[str, str]:
@@ -41,7 +45,7 @@ def _database(watchword: Watchword) -> dict[str, str]:
                 found["migrations"] = f"missing: {', '.join(missing)}"
                 return found
             found |= _writable(connection) | _keys(connection, watchword)
-        found |= _views(watchword) | _unreadable(watchword)
+        found |= _views(watchword) | _unreadable(watchword) | _relay(watchword) | _mail(watchword)
     except (Unavailable, psycopg.Error) as error:
         found["database"] = f"does not answer ({type(error).__name__})"
     return found
@@ -83,6 +87,40 @@ def _views(watchword: Watchword) -> dict[str, str]:
         if waiting and (now - waiting[0].at).total_seconds() > BEHIND_SECONDS:
             found[name] = f"has not folded position {waiting[0].position} yet"
     return found
+
+
+def _relay(watchword: Watchword) -> dict[str, str]:
+    """Name a relay that stands still while facts wait: no mail goes out then, and consumers hear of nothing."""
+    position, key = watchword.relay_position.get(), watchword.settings.need("database_url")
+    last = watchword.store.last_position()
+    if position > last:
+        return {"relay": f"has noted position {position}, which is beyond the end of the log, {last}"}
+    since = _RELAY_AT.get(key)
+    if position == last or since is None or since[0] != position:
+        _RELAY_AT[key] = (position, time.monotonic())
+    elif time.monotonic() - since[1] > BEHIND_SECONDS:
+        return {"relay": f"stands still at position {position} of {last}: look at its log"}
+    return {}
+
+
+_RELAY_AT: dict[str, tuple[int, float]] = {}
+"""For each database where its relay was seen last, and since when it has been there (monotonic seconds)."""
+_MAIL = """
+    SELECT count(*) AS mails, min(owed_at) AS since, bool_or(next_try < %s) AS untouched, EXISTS (
+        SELECT FROM mail_queue s WHERE s.state = 'sent' AND s.owed_at > (SELECT min(owed_at) FROM mail_queue
+            WHERE state = 'pending' AND owed_at < %s)) AS others_go
+    FROM mail_queue WHERE state = 'pending' AND owed_at < %s"""
+
+
+def _mail(watchword: Watchword) -> dict[str, str]:
+    """Name mail that stands still: nobody takes what is due, or the mail server takes none. One bad address is no outage."""
+    now = watchword.sockets.clock.now()
+    old = now - MAIL_LATE
+    row = watchword.database.one(_MAIL, (now - timedelta(seconds=BEHIND_SECONDS), old, old))
+    if not row or not row["mails"] or (row["others_go"] and not row["untouched"]):
+        return {}
+    why = "no worker takes them" if row["untouched"] else "the mail server takes none"
+    return {"mail": f"{row['mails']} mails wait, the oldest since {row['since'].isoformat()}: {why}"}
 
 
 def _unreadable(watchword: Watchword) -> dict[str, str]:

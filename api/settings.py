@@ -30,6 +30,8 @@ class Settings:
     """A streaming replica that answers what people look at; unset, the database itself does."""
     nats_url: str | None
     """One address, or those of a cluster, separated by commas."""
+    relay_nats_url: str | None
+    """The same as the broker's user that may publish, for the relay alone; unset, ``nats_url``."""
     nats_replicas: int
     """On how many nodes of a cluster the message stream is kept."""
     smtp_url: str | None
@@ -104,6 +106,7 @@ def read(environ: Mapping[str, str] = os.environ, *, ask_running: bool = True) -
         admin_database_url=_text(environ, "ADMIN_DATABASE_URL") or _owner(environ, running),
         read_database_url=_text(environ, "READ_DATABASE_URL"),
         nats_url=_text(environ, "NATS_URL") or running.get("nats_url"),
+        relay_nats_url=_text(environ, "RELAY_NATS_URL"),
         nats_replicas=_number(environ, "NATS_REPLICAS", 1, least=1, most=5),
         smtp_url=_text(environ, "SMTP_URL") or running.get("smtp_url"),
         public_url=public_url,

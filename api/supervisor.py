@@ -207,6 +207,7 @@ class Household:
         known = {key.upper() for key in addresses}
         environment = {key: value for key, value in os.environ.items() if key.removesuffix("_FILE") not in known}
         environment |= {key.upper(): str(addresses[key]) for key in names}
+        environment |= self.nats.environment(name) if self.nats else {}
         environment |= {
             "HOST": LOOPBACK,
             "DATA_DIR": str(self.data_dir),

@@ -4,15 +4,17 @@ import asyncio
 import logging
 import os
 from contextlib import suppress
+from dataclasses import replace
 
 from faststream import AckPolicy, FastStream
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError, NotFoundError
 
-from api.bootstrap import NOTIFIER, STREAM, Watchword, mailer, stream
+from api.bootstrap import NOTIFIER, STREAM, Watchword, connect, mailer, stream
 from api.intake import Intake
 from api.sending import Sending
+from api.settings import Settings
 from handlers.ports import Unavailable
 
 _log = logging.getLogger("watchword.worker")
@@ -67,9 +69,8 @@ def create_worker(watchword: Watchword) -> FastStream:
     tasks: list[asyncio.Task[None]] = []
 
     @app.on_startup
-    async def declare() -> None:
-        client, _ = await stream(watchword.settings)
-        await client.close()
+    async def wait_for_consumer() -> None:
+        await _consumer_is_there(watchword.settings)
 
     @app.after_startup
     async def begin() -> None:
@@ -88,6 +89,29 @@ def create_worker(watchword: Watchword) -> FastStream:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     return app
+
+
+async def _consumer_is_there(settings: Settings) -> None:
+    """Wait until the stream and our consumer are there. The relay makes them; who has the right to, makes them here."""
+    while True:
+        client = await connect(settings.need("nats_url"))
+        try:
+            await client.jetstream(timeout=1).consumer_info(STREAM, NOTIFIER)
+        except NotFoundError:
+            with suppress(NatsError, APIError, TimeoutError):
+                maker, _ = await asyncio.wait_for(stream(replace(settings, relay_nats_url=None)), _MAKE_SECONDS)
+                await maker.close()
+        except (NatsError, APIError, TimeoutError) as error:
+            _log.warning("the broker does not answer: %s", type(error).__name__)
+        else:
+            return
+        finally:
+            await client.close()
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+_MAKE_SECONDS, _LOOK_SECONDS = 3.0, 0.2
+"""How long making the stream may take before the right to is held to be missing, and between two looks for it."""
 
 
 def _ended_loudly(task: asyncio.Task[None]) -> None:

@@ -1,7 +1,7 @@
 """Show that a consumer of Watchword's facts missed none, and name those that it missed: the consumer's part, to copy.
 
-A consumer keeps the position (`sequence`) of each message that it has processed, and where it has it the hash of the
-fact's leaf (`leafhash`, which the feed carries and messages on NATS do not). Watchword tells count and hash of any range
+A consumer keeps of each message that it has processed the position (`sequence`) and the hash of the fact's leaf
+(`leafhash`; on NATS the headers `ce-sequence` and `ce-leafhash`). Watchword tells count and hash of any range
 of positions. Where they agree, the range is proved; where not, it is halved, until the positions are known.
 
     differences = missing(over_http("https://portal.example", token), processed, to=last_position)
@@ -25,7 +25,7 @@ WIDEST = 100_000
 MISSING = "missing"
 """The fact is in the log, and was not processed."""
 CHANGED = "changed"
-"""What was processed under this position is not what the log says; or two messages differed."""
+"""What was processed under this position is not what the log says, or has no leaf hash; or two messages differed."""
 UNKNOWN = "unknown"
 """Something was processed, and the log has no such fact."""
 
@@ -34,17 +34,15 @@ def missing(fetch: Fetch, processed: Iterable[tuple[int, str | None]], *, to: in
     """Return each position from start to the other one that is not as in the log, with what is wrong.
 
     Processed are pairs of position and leaf hash, in any order. The same pair twice is a message that came twice, which
-    is as it should be. Where the hashes are not known (None), only the counts are compared: what was missed is found,
-    what was changed is not, and as many invented messages could hide it.
+    is as it should be. A message without a leaf hash (None) proves nothing, and counts as changed: an invented one has none.
     """
     kept: dict[int, str | None] = {}
     wrong: dict[int, str] = {}
     for position, leaf_hash in processed:
         if start <= position <= to:
-            known = kept.get(position) or leaf_hash
-            if leaf_hash not in {None, known}:
+            if leaf_hash is None or leaf_hash != kept.get(position, leaf_hash):
                 wrong[position] = CHANGED
-            kept[position] = known
+            kept[position] = leaf_hash
     at = sorted(kept)
     # The stack holds ranges that are still to be compared, the leftmost on top.
     ranges = [(first, min(first + WIDEST - 1, to)) for first in range(start, to + 1, WIDEST)][::-1]
@@ -52,8 +50,7 @@ def missing(fetch: Fetch, processed: Iterable[tuple[int, str | None]], *, to: in
         first, last = ranges.pop()
         mine = [kept[each] for each in at[bisect_left(at, first) : bisect_right(at, last)]]
         theirs = fetch(first, last)
-        right = over(mine) == theirs["hash"] if all(mine) else not any(mine)
-        if right and len(mine) == theirs["count"]:
+        if all(mine) and over(mine) == theirs["hash"] and len(mine) == theirs["count"]:
             continue
         if first == last:
             wrong[first] = MISSING if not mine else CHANGED if theirs["count"] else UNKNOWN

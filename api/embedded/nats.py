@@ -20,6 +20,18 @@ from api.embedded.processes import EmbeddedError
 
 STOP: processes.Steps = ((signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0))
 USER = "watchword"
+RELAY_RIGHTS = {"publish": ["watchword.>", "$JS.API.>"], "subscribe": ["_INBOX.>"]}
+"""Of the relay, which makes the stream and is alone in publishing to it."""
+WORKER_RIGHTS = {
+    "publish": [
+        "$JS.API.CONSUMER.INFO.WATCHWORD.notifier",
+        "$JS.API.CONSUMER.MSG.NEXT.WATCHWORD.notifier",
+        "$JS.ACK.WATCHWORD.notifier.>",
+        "$JS.ACK.*.*.WATCHWORD.notifier.>",
+    ],
+    "subscribe": ["_INBOX.>"],
+}
+"""Of the worker: it takes what waits at its consumer, and acknowledges it."""
 
 
 class EmbeddedNats:
@@ -38,8 +50,25 @@ class EmbeddedNats:
 
     @property
     def url(self) -> str:
-        """The address with user and password, known once started."""
-        return f"nats://{USER}:{self._state['password']}@{LOOPBACK}:{self._state['port']}"
+        """The administrator's address with user and password, known once started."""
+        return self._url(USER, "password")
+
+    @property
+    def relay_url(self) -> str:
+        """The address of the user that may publish facts."""
+        return self._url("relay", "relay_password")
+
+    @property
+    def worker_url(self) -> str:
+        """The address of the user that may take messages from the worker's consumer and acknowledge them, no more."""
+        return self._url("notifier", "worker_password")
+
+    def environment(self, program: str) -> dict[str, str]:
+        """Return the settings that name a program's user: the relay alone may publish."""
+        return {"RELAY_NATS_URL": self.relay_url} if program == "relay" else {"NATS_URL": self.worker_url}
+
+    def _url(self, user: str, password: str) -> str:
+        return f"nats://{user}:{self._state[password]}@{LOOPBACK}:{self._state['port']}"
 
     @property
     def is_running(self) -> bool:
@@ -78,7 +107,7 @@ class EmbeddedNats:
         ports = {name: same_or_free(int(known[name]) if name in known else None) for name in ("port", "health_port")}
         if ports["port"] == ports["health_port"]:
             ports["health_port"] = free_port()
-        fresh = {"password": secrets.token_urlsafe(24)}
+        fresh = {name: secrets.token_urlsafe(24) for name in ("password", "relay_password", "worker_password")}
         self._state = {**fresh, **known, **{name: str(port) for name, port in ports.items()}}
         if self._state != known:
             processes.save_state(self._state_file, self._state)
@@ -89,7 +118,11 @@ class EmbeddedNats:
         text = f"""server_name: "watchword"
 listen: "{LOOPBACK}:{self._state["port"]}"
 http: "{LOOPBACK}:{self._state["health_port"]}"
-authorization {{ user: "{USER}", password: {json.dumps(self._state["password"])} }}
+authorization {{ users = [
+  {{ user: "{USER}", password: {json.dumps(self._state["password"])} }}
+  {{ user: relay, password: {json.dumps(self._state["relay_password"])}, permissions: {json.dumps(RELAY_RIGHTS)} }}
+  {{ user: notifier, password: {json.dumps(self._state["worker_password"])}, permissions: {json.dumps(WORKER_RIGHTS)} }}
+] }}
 jetstream {{
   store_dir: {json.dumps(str(self._config.parent))}
   max_mem: 64MB

@@ -180,7 +180,8 @@ def test_a_consumer_finds_what_it_missed_over_http(portal: Portal, partner: str)
         assert RECONCILE.missing(fetch, got, to=last) == expected
     unseen = [(position, None) for position, _ in processed]
     lost = unseen.pop(5)
-    assert RECONCILE.missing(fetch, unseen, to=last) == {lost[0]: "missing"}
+    changed = dict.fromkeys((position for position, _ in unseen), "changed")
+    assert RECONCILE.missing(fetch, unseen, to=last) == {lost[0]: "missing", **changed}, "X101: no hash proves nothing"
 
 
 def disturbed(
@@ -242,8 +243,9 @@ def test_one_missing_message_among_a_million_takes_few_questions() -> None:
 
     def fetch(first: int, last: int) -> dict[str, Any]:
         asked.append((first, last))
-        return {"count": last - first + 1, "hash": ""}
+        count = last - first + 1
+        return {"count": count, "hash": hashlib.sha256(bytes(32 * count)).hexdigest()}
 
-    processed = [(position, None) for position in range(1, 2**20 + 1) if position != 777_777]
+    processed = [(position, "00" * 32) for position in range(1, 2**20 + 1) if position != 777_777]
     assert RECONCILE.missing(fetch, processed, to=2**20) == {777_777: "missing"}
     assert len(asked) == 41

@@ -13,9 +13,9 @@ FILE = FOLDER.parent / "asyncapi.json"
 Shape = dict[str, object]
 
 HEADERS: dict[str, str] = {
-    "Nats-Msg-Id": "`watchword:<position>`: the same for every try, by which the stream knows a repeated message.",
+    "Nats-Msg-Id": "The id by which the stream knows a repeated message: as `ce-id`, with more after it where that was taken.",
     "content-type": "Always `application/json`.",
-    "ce-id": "The same as `Nats-Msg-Id`: keep it to recognise a message that comes twice.",
+    "ce-id": "`watchword:<position>`: with `ce-leafhash`, keep it to recognise a message that comes twice.",
     "ce-source": "The deployment: its public address.",
     "ce-specversion": "Always `1.0`.",
     "ce-type": "`watchword.<topic>.v<version>`: names the shape of the body.",
@@ -25,6 +25,7 @@ HEADERS: dict[str, str] = {
     "ce-sequence": "The position in the log, in commit order.",
     "ce-actor": "Who did it: `account:<id>`, `service:<id>`, `operator`, `system` or `anonymous`.",
     "ce-correlationid": "The request behind it (`X-Request-Id`); left out where there is none.",
+    "ce-leafhash": "SHA-256 of the fact's leaf in the ledger (RFC 6962), hexadecimal: what `/events/range` hashes.",
     "ce-version": "The fact's number within its stream, from 1.",
 }
 """What each message carries beside its body. Values are percent-encoded, but for ``:/.@+-_|*``."""

@@ -144,7 +144,7 @@ def test_secrets_are_made_once_and_for_one_account(secrets: Path) -> None:
 
 
 def test_the_broker_takes_its_configuration(secrets: Path, tmp_path: Path) -> None:
-    for name, place in ((ROOT / ".docker" / "nats.conf", "etc/nats"), (secrets / "nats_user", "run/secrets")):
+    for name, place in ((ROOT / ".docker" / "nats.conf", "etc/nats"), (secrets / "nats_users", "run/secrets")):
         (tmp_path / place).mkdir(parents=True)
         shutil.copy(name, tmp_path / place)
     words: list[str | Path] = [TOOLS / "nats-server", "-t", "-c", tmp_path / "etc" / "nats" / "nats.conf"]

@@ -71,8 +71,9 @@ def test_each_server_has_a_place_and_a_name_of_its_own_and_the_programs_know_the
     ]
     assert sorted(places) == sorted({*BROKERS, "postgres", "postgres-replica"})
     assert [services[name]["environment"]["SERVER_NAME"] for name in BROKERS] == list(BROKERS)
-    assert project["secrets"]["nats_url"]["file"] == str(secrets / "nats_urls")
-    assert [f"@{name}:4222" in (secrets / "nats_urls").read_text() for name in BROKERS] == [True] * 3
+    for user in ("worker", "relay"):
+        assert project["secrets"][f"{user}_nats_url"]["file"] == str(secrets / f"{user}_nats_urls")
+        assert [f"@{name}:4222" in (secrets / f"{user}_nats_urls").read_text() for name in BROKERS] == [True] * 3
     assert [f"@{name}:6222" in (secrets / "nats_routes").read_text() for name in BROKERS] == [True] * 3
     assert {services[name]["environment"]["NATS_REPLICAS"] for name in ("relay", "worker")} == {"3"}
     assert services["web"]["environment"]["READ_DATABASE_URL_FILE"] == "/run/secrets/read_database_url"
@@ -99,7 +100,7 @@ def test_each_broker_takes_its_configuration(secrets: Path, tmp_path: Path) -> N
     run.mkdir(parents=True)
     shutil.copy(ROOT / ".docker" / "nats.conf", etc / "nats.conf")
     shutil.copy(ROOT / ".docker" / "nats-cluster.conf", etc / "watchword.conf")
-    for name in ("nats_user", "nats_routes"):
+    for name in ("nats_user", "nats_users", "nats_routes"):
         shutil.copy(secrets / name, run / name)
     words: list[str | Path] = [TOOLS / "nats-server", "-t", "-c", etc / "watchword.conf"]
     environment = {"PATH": os.environ["PATH"], "SERVER_NAME": "nats-2"}
