@@ -59,7 +59,7 @@ run: setup ## everything on this machine: PostgreSQL, NATS, mail catcher, web, r
 .PHONY: test
 test: setup witnesses ## the whole test suite, real services, a real browser (ARGS="-k word" for a part)
 	@if ls tests/browser/test_*.py >/dev/null 2>&1; then \
-	  if E2E_BROWSER=$$($(call PROGRESS,looking for a browser or installing one); $(PY) tests/browser/find_browser.py --install); then export E2E_BROWSER; \
+	  if E2E_BROWSER=$$( $(call PROGRESS,looking for a browser or installing one); $(PY) tests/browser/find_browser.py --install); then export E2E_BROWSER; \
 	  elif [ "$${CI:-}" = true ]; then exit 1; \
 	  else unset E2E_BROWSER; echo "The browser tests will be skipped." >&2; fi; \
 	fi; \
