@@ -24,7 +24,7 @@ from handlers.adapters.postgres.lease import NOTICED_SOON, Lease
 from handlers.adapters.postgres.ledger import PostgresTree
 from handlers.adapters.postgres.mail_queue import PostgresMailQueue, PostgresRelayPosition
 from handlers.adapters.postgres.people import PostgresPeople
-from handlers.adapters.postgres.service_tokens import PostgresServiceTokens
+from handlers.adapters.postgres.service_tokens import PostgresServiceTokens, give_macs
 from handlers.adapters.postgres.sessions import PostgresSessions
 from handlers.adapters.postgres.throttle import PostgresLinks, PostgresSignInLog, PostgresThrottle
 from handlers.adapters.vault import SealedVault
@@ -64,8 +64,8 @@ class Watchword:
     def tidy(self) -> int:
         """Delete what has run out or is kept no longer, one program at a time; return how many rows."""
         now = self.sockets.clock.now()
-        tables = (PostgresSessions(self.database), PostgresThrottle(self.database), PostgresSignInLog(self.database))
-        sessions, counts, log = tables
+        sessions = PostgresSessions(self.database, self.sockets.keys)
+        counts, log = PostgresThrottle(self.database), PostgresSignInLog(self.database)
         identities = PostgresIdentities(self.database)
         kept = retention.forget_old(self.database, now)
         return (
@@ -116,7 +116,7 @@ def build(
         vault=vault,
         passwords=Argon2Passwords(cores=hashing_cores),
         keys=keys,
-        sessions=PostgresSessions(database),
+        sessions=PostgresSessions(database, keys),
         throttle=PostgresThrottle(database),
         links=PostgresLinks(database),
         sign_in_log=PostgresSignInLog(database),
@@ -177,6 +177,9 @@ def refuse_unsafe(settings: Settings) -> None:
                 )
 
 
+_MACS = "0021_row_macs.sql"
+
+
 def migrate(settings: Settings) -> list[str]:
     """Bring the database up to date, as its owner, and let the application's role use it; return what was applied."""
     app_url = settings.need("database_url")
@@ -184,7 +187,11 @@ def migrate(settings: Settings) -> list[str]:
     app_role = None if url == app_url else str(conninfo_to_dict(app_url)["user"])
     with psycopg.connect(conninfo(url), autocommit=True) as connection:
         PostgresEventStore.create_tables(url)
-        return migrations.apply(connection, app_role=app_role)
+        with connection.transaction():
+            applied = migrations.apply(connection, app_role=app_role)
+            if _MACS in applied:
+                give_macs(connection, DerivedKeys(Keyring(settings.kek_file)))
+        return applied
 
 
 def pending_migrations(connection: psycopg.Connection[Any]) -> list[str]:

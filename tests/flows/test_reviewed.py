@@ -34,7 +34,7 @@ def test_a_login_does_not_slip_past_signing_everyone_out(portal: Portal) -> None
         check_row(connection, StillAllowed(account.account_id, account.generations))
         policy.start()
         policy.join(0.5)
-        write_rows(connection, [row])
+        write_rows(connection, [row], s.keys)
     policy.join(10)
     assert answers[0].status_code == 200
     assert s.sessions.find(b"a hash", s.clock.now()) is None

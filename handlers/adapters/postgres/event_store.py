@@ -64,6 +64,7 @@ class PostgresEventStore:
             raise Unavailable("the database does not answer") from error
         recorder: Any = self._log.recorder
         self._recorder: Recorder = recorder
+        self._recorder.keys = keys
         pool = self._recorder.datastore.pool
         pool.open()
         self._bell = Bell(pool)

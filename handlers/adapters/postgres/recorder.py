@@ -25,7 +25,7 @@ from handlers.adapters.postgres.group_commit import GroupCommit
 from handlers.adapters.postgres.horizon import Horizon
 from handlers.adapters.postgres.rows import check_row, write_rows
 from handlers.adapters.postgres.sign_ins import ALL_OPENED, SWAP, swap_of
-from handlers.ports import Conflict, Origin, Row, SessionEnded
+from handlers.ports import Conflict, Keys, Origin, Row, SessionEnded
 from handlers.ports.log import WATCHED, check_watched
 
 SILENCE = (InterfaceError, OperationalError)
@@ -91,6 +91,8 @@ class Recorder(PostgresApplicationRecorder):
     def __init__(self, datastore: PostgresDatastore, **options: Any) -> None:
         super().__init__(datastore, **options)
         self._horizon = Horizon()
+        self.keys: Keys | None = None
+        """By which the rows of sessions get their MAC."""
         self._together: GroupCommit[Append, Sequence[int]] = GroupCommit(self._store_together, SILENCE)
 
     def insert_events(  # noqa: D102 the library's name and contract
@@ -109,7 +111,7 @@ class Recorder(PostgresApplicationRecorder):
     def _store_together(self, appends: Sequence[Append]) -> Sequence[Sequence[int]]:
         """Store them by one statement, which is its own transaction; the streams in one order, so that none waits in a ring."""
         order = sorted(range(len(appends)), key=lambda number: appends[number].stored[0].originator_id)
-        swaps = [swap.record() for each in appends if (swap := swap_of(each.rows))]
+        swaps = [swap.record(self.keys) for each in appends if (swap := swap_of(each.rows))]
         values = [_records([appends[number] for number in order])]
         if swaps:
             values.append(orjson.dumps(swaps).decode())
@@ -134,7 +136,7 @@ class Recorder(PostgresApplicationRecorder):
                 for row in append.rows:
                     check_row(connection, row)
                 fold_access(connection, append.envelopes)
-                write_rows(connection, append.rows)
+                write_rows(connection, append.rows, self.keys)
             return [row["notification_id"] for row in stored.fetchall()]
 
     def settled(self, after: int) -> int:

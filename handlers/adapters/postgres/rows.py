@@ -8,9 +8,11 @@ import orjson
 from psycopg import Connection
 
 from handlers.adapters.postgres.identities import WRITERS
+from handlers.adapters.postgres.row_macs import session_mac
 from handlers.adapters.postgres.sign_ins import SESSIONS_OF_AN_ACCOUNT
 from handlers.ports import (
     Conflict,
+    Keys,
     LinkUsed,
     MailReturned,
     MailsSettled,
@@ -36,8 +38,8 @@ _GENERATIONS = """
     FOR SHARE OF a, p"""
 _SESSION = """
     INSERT INTO session (token_hash, handle, state, account_id, generation, population_generation, choices, level,
-        required_level, stepped_up_until, device, created_at, seen_at, expires_at, idle)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""
+        required_level, stepped_up_until, device, created_at, seen_at, expires_at, idle, mac)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""
 _PEOPLE = """
     INSERT INTO person (account_id, partner_id, place, name, mail_address, mail_key)
     SELECT account_id, a.partner_id, r.place, r.name, r.mail_address, r.mail_key
@@ -65,11 +67,17 @@ def check_row(connection: Connection[Any], row: Row) -> None:
                 raise SessionEnded
 
 
-def write_rows(connection: Connection[Any], rows: Iterable[Row]) -> None:
-    """Write rows in the transaction of the connection, in their order; people who come in a row are one statement."""
+def write_rows(connection: Connection[Any], rows: Iterable[Row], keys: Keys | None) -> None:
+    """Write rows in the transaction of the connection, in their order; people who come in a row are one statement.
+
+    Without ``keys`` a session gets no MAC, and opens nothing.
+    """
     for kind, same in groupby(rows, key=type):
         if kind is PersonKept:
             _people_kept(connection, [row for row in same if isinstance(row, PersonKept)])
+        elif kind is SessionOpened:
+            for row in same:
+                _session_opened(connection, row, keys)  # type: ignore[arg-type]
         elif kind not in {StillAllowed, SessionStands}:
             for row in same:
                 _WRITERS[kind](connection, row)
@@ -82,7 +90,7 @@ def _generations(connection: Connection[Any], account_id: str) -> tuple[int, int
     return found["generation"], found["population_generation"]
 
 
-def _session_opened(connection: Connection[Any], row: SessionOpened) -> None:
+def _session_opened(connection: Connection[Any], row: SessionOpened, keys: Keys | None) -> None:
     s = row.session
     if row.replaces is not None:
         ended = "DELETE FROM session WHERE token_hash = %s RETURNING true"
@@ -91,7 +99,8 @@ def _session_opened(connection: Connection[Any], row: SessionOpened) -> None:
     generations = _generations(connection, s.account_id) if s.account_id else (0, 0)
     values = (row.token_hash, s.handle, s.state, s.account_id, *generations, list(s.choices), s.level)
     more = (s.required_level, s.stepped_up_until, s.device, s.created_at, s.seen_at, s.expires_at, s.idle)
-    connection.execute(_SESSION, values + more)
+    mac = session_mac(keys, row.token_hash, s, generations) if keys else None
+    connection.execute(_SESSION, (*values, *more, mac))
     if s.account_id and s.state == "signed_in":
         connection.execute(_OLDEST, (s.account_id, SESSIONS_OF_AN_ACCOUNT))
 
@@ -229,7 +238,6 @@ def _mail_returned(connection: Connection[Any], row: MailReturned) -> None:
 
 
 _WRITERS: dict[type[Row], Callable[[Connection[Any], Any], None]] = {
-    SessionOpened: _session_opened,
     SessionClosed: _session_closed,
     SecretKept: _secret_kept,
     SecretsEnded: _secrets_ended,

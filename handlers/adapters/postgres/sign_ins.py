@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from handlers.ports import Row, SessionOpened, SessionStands, StillAllowed
+from handlers.adapters.postgres.row_macs import session_mac
+from handlers.ports import Keys, Row, SessionOpened, SessionStands, StillAllowed
 
 SESSIONS_OF_AN_ACCOUNT = 10
 """More sign-ins at once end the oldest. Source: the product's security design, section 1."""
@@ -14,13 +15,13 @@ SWAP = f"""
         FROM json_to_recordset(%s::json) AS r (token text, replaces text, handle text, state text, account_id text,
             generation bigint, population_generation bigint, level smallint, required_level smallint,
             stepped_up_until timestamptz, device text, created_at timestamptz, seen_at timestamptz,
-            expires_at timestamptz, idle double precision)),
+            expires_at timestamptz, idle double precision, mac text)),
     gone AS (DELETE FROM session USING s WHERE session.token_hash = s.replaced RETURNING session.token_hash),
     opened AS (INSERT INTO session (token_hash, handle, state, account_id, generation, population_generation, choices,
-            level, required_level, stepped_up_until, device, created_at, seen_at, expires_at, idle)
+            level, required_level, stepped_up_until, device, created_at, seen_at, expires_at, idle, mac)
         SELECT s.token_hash, s.handle, s.state, s.account_id, s.generation, s.population_generation, '{{}}', s.level,
             s.required_level, s.stepped_up_until, s.device, s.created_at, s.seen_at, s.expires_at,
-            make_interval(secs => s.idle)
+            make_interval(secs => s.idle), s.mac
         FROM s JOIN gone ON gone.token_hash = s.replaced
             JOIN account_access a ON a.account_id = s.account_id AND NOT a.disabled AND a.generation = s.generation
             JOIN partner_access p ON p.partner_id = a.partner_id AND s.population_generation = CASE
@@ -43,7 +44,7 @@ class Swap:
     allowed: StillAllowed
     opened: SessionOpened
 
-    def record(self) -> dict[str, Any]:
+    def record(self, keys: Keys | None) -> dict[str, Any]:
         """Return the row for the statement."""
         s = self.opened.session
         return {
@@ -62,6 +63,7 @@ class Swap:
             "seen_at": s.seen_at,
             "expires_at": s.expires_at,
             "idle": s.idle.total_seconds(),
+            "mac": session_mac(keys, self.opened.token_hash, s, self.allowed.generations) if keys else None,
         }
 
 
