@@ -3,13 +3,15 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 State = TypeVar("State")
 
+CLOCK_TOLERANCE = timedelta(seconds=60)
+"""By so much the times of facts may disagree with their order: clocks of several machines, and commands that take long."""
 FACTS: dict[str, type["Fact"]] = {}
 """Every kind of fact by its versioned topic, such as ``user_mfa.verified.v1``."""
 

@@ -1,9 +1,12 @@
 """What an auditor asks of the ledger: is every fact what was signed, and if not, which is the first that is not."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import count, zip_longest
 
+from domain.kernel import CLOCK_TOLERANCE
 from domain.merkle import HASH_BYTES, Frontier, frontier, leaf_hash
 from handlers.ports import Leaf, LedgerBroken, Note, Notes, StoredFact, Tree
 
@@ -40,6 +43,10 @@ class Verified:
     """Positions that no fact has: each was given to a command that stored nothing in the end."""
     waiting: int = 0
     """Facts that are not in the tree yet."""
+    out_of_order: int = 0
+    """Facts whose time is older than that of a fact before them by more than `CLOCK_TOLERANCE`."""
+    first_out_of_order: int | None = None
+    """The position of the first of them."""
     note: Note | None = None
     """The newest checkpoint that is known to be right."""
     findings: dict[str, Finding] = field(default_factory=dict)
@@ -58,6 +65,7 @@ class LedgerCheck:
         self._notes = notes
         self._found = Verified()
         self._end = Frontier()
+        self._newest = ""
 
     def run(
         self, *, full: bool, given: Note | None = None, progress: Callable[[int], None] = lambda _: None
@@ -144,6 +152,7 @@ class LedgerCheck:
         """Hold these facts against their leaves: all at once, and one by one to find which one is wrong."""
         found, end = self._found, self._end
         before = Frontier(end.size, end.peaks)
+        self._look_at_times(facts)
         hashes = end.extend([leaf_hash(fact.leaf()) for fact in facts])
         if [*zip(count(before.size), (fact.position for fact in facts), hashes)] == [*leaves]:
             found.facts, found.position = end.size, facts[-1].position
@@ -154,6 +163,16 @@ class LedgerCheck:
                 return False
             found.facts, found.position = before.size, fact.position
         return True
+
+    def _look_at_times(self, facts: Sequence[StoredFact]) -> None:
+        """Count the facts that are older than one before them. A time is read where the bytes have it, in their order."""
+        for fact in facts:
+            at = _time_of(fact)
+            if at >= self._newest:
+                self._newest = at
+            elif at and datetime.fromisoformat(self._newest) - datetime.fromisoformat(at) > CLOCK_TOLERANCE:
+                self._found.out_of_order += 1
+                self._found.first_out_of_order = self._found.first_out_of_order or fact.position
 
     def _hold(self, head: Note | None, heads: Iterator[Note]) -> Note | None:
         """Hold a checkpoint of the tree's present size against its root; return the next one."""
@@ -192,6 +211,21 @@ class LedgerCheck:
 
     def _lost(self, size: int) -> None:
         self._found.add("lost", f"the database knows a checkpoint of {size} facts that the file lacks")
+
+
+_AT = b'"at":"'
+_SECONDS = len("2026-11-30T20:00:00")
+
+
+def _time_of(fact: StoredFact) -> str:
+    """Return the time in a fact's bytes to the second, in UTC; empty where there is none. It stands behind the fact itself."""
+    state = fact.state or b""
+    start = state.rfind(_AT) + len(_AT)
+    text = state[start : start + _SECONDS]
+    return text.decode() if start >= len(_AT) and _TIME.fullmatch(text) else ""
+
+
+_TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 
 
 def _difference(end: Frontier, leaf: Leaf | None, fact: StoredFact | None) -> tuple[str, int] | None:

@@ -3,21 +3,18 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from psycopg import Connection
 
-from domain.kernel import Envelope, Unknown
+from domain.kernel import CLOCK_TOLERANCE, Envelope, Unknown
 from projections import status_history
 from projections.coverage import Span
 from projections.rebuilding import session, shadow
 from projections.runner import PAGE, ROWS, Read, pages
 from projections.tables import much_at_once
 from projections.views import VIEWS
-
-CLOCK_TOLERANCE = timedelta(seconds=60)
-"""By so much the times of facts may disagree with their order: clocks of several machines, and commands that take long."""
 
 NAMED = 1_000
 """Remarks of each kind that are named; all of them are counted."""

@@ -73,6 +73,7 @@ def _content(found: Verified) -> dict[str, object]:
         "checkpoints": found.checkpoints,
         "unused_positions": found.unused,
         "waiting": found.waiting,
+        "times_out_of_order": {"count": found.out_of_order, "first_position": found.first_out_of_order},
         "note": found.note.text if found.note else None,
         "findings": [
             {"kind": kind, "what": each.what, "position": each.position, "line": each.line}
@@ -97,6 +98,11 @@ def _words(found: Verified) -> str:
         )
     if found.unused:
         lines.append(f"{found.unused} positions were never used: what was to stand there was not stored")
+    if found.out_of_order:
+        lines.append(
+            f"REMARK: {found.out_of_order} facts are older than facts before them, the first at position"
+            f" {found.first_out_of_order}: a clock was wrong, or they were added late"
+        )
     if found.waiting:
         lines.append(f"{found.waiting} facts are not in the ledger yet")
     return "\n".join(lines)

@@ -2,19 +2,23 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 
 import orjson
 import psycopg
 import pytest
+from faststream.exceptions import RejectMessage
 from nats.js import JetStreamContext
 
 from api.bootstrap import STREAM, Watchword
+from api.intake import Intake
 from domain.facts import Enabled
 from handlers import relay as relaying
 from handlers.adapters.messages import message_of
 from tests.delivery.steps import (
     append,
     append_several,
+    ask_reset,
     connected,
     following,
     holds_messages,
@@ -169,5 +173,22 @@ def test_x21_what_cannot_be_read_is_published_as_it_is_stored(watchword: Watchwo
             assert orjson.loads(painted.data) == {"colour": "blue"}
             assert (broken.subject, broken.data) == ("watchword.user_mfa.enabled", b"{}")
             assert (last.headers or {})["ce-sequence"] == str(after.position)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("body", [b'{"an older":"shape"}', b"no JSON", b""])
+def test_x23_the_worker_reads_position_and_stream_of_a_message_and_the_log_says_the_rest(
+    watchword: Watchword, body: bytes
+) -> None:
+    asked = ask_reset(watchword)
+    headers = {"ce-sequence": str(asked.position), "ce-subject": asked.stream, "ce-type": "watchword.user_mfa.older.v0"}
+
+    async def story() -> None:
+        intake = Intake(watchword)
+        assert await intake.react_to(SimpleNamespace(headers=headers, body=body)) == 1  # type: ignore[arg-type]
+        for wrong in ({}, {**headers, "ce-sequence": "x"}, {**headers, "ce-subject": "user_mfa:somebody"}):
+            with pytest.raises(RejectMessage):
+                await intake.react_to(SimpleNamespace(headers=wrong, body=body))  # type: ignore[arg-type]
 
     asyncio.run(story())

@@ -1,9 +1,13 @@
 """What a verification did not read it says, and a checkpoint that was found right earlier is never forgotten."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from tests.contract.ledger.book import Book, named
 from tests.contract.ledger.test_tampering import roll_back
+from tests.contract.plugs import NOON, change, origin
 
 # ruff: noqa: S608 the statements are made of the test's own words
 
@@ -78,3 +82,15 @@ def test_x113_a_tree_without_its_nodes_is_a_finding_and_no_crash(full: Book) -> 
     full.restore()
     full.own("TRUNCATE stored_events, ledger_leaf, ledger_checkpoint")
     assert "short" in full.check(given=kept).findings
+
+
+@pytest.mark.parametrize(("minutes", "remarked"), [(0, 0), (0.5, 0), (5, 1)])
+def test_x117_a_fact_that_is_older_than_one_before_it_is_remarked_on(full: Book, minutes: float, remarked: int) -> None:
+    """Other clocks than one's own differ a little; that is no remark."""
+    late = replace(origin(), at=NOON - timedelta(minutes=minutes))
+    position = full.store.append(change("user_mfa:late", 0, 1), origin=late)
+    full.append("user_mfa:1")
+    full.ledger().checkpoint()
+    found = full.check()
+    assert (found.findings, found.out_of_order) == ({}, remarked)
+    assert found.first_out_of_order == (position if remarked else None)
