@@ -230,6 +230,7 @@ __all__ = [
     "NOTICED_SOON",
     "NOTIFIER",
     "STREAM",
+    "Lease",
     "Watchword",
     "build",
     "check_keys",

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -38,6 +38,7 @@ class Relay:
         self.position: int | None = None
         """The last position in the stream; None: the stream has to be asked."""
         self._keeping: asyncio.Future[None] | None = None
+        self._reading: asyncio.Future[Sequence[Envelope]] | None = None
 
     async def start(self, now: datetime) -> None:
         """Find where to go on: after the stream's last fact; in a lost stream, from the start of the time it keeps.
@@ -65,8 +66,9 @@ class Relay:
         if self.position is None:
             await self.start(now)
         position = self.position or 0
-        # Nothing else goes on in this loop meanwhile; a thread's two hand-overs would cost each fact more than the reading.
-        window = self._store.read(position, WINDOW)
+        # In a thread: a database that hangs must not keep the stream's client from answering its pings.
+        self._reading = asyncio.ensure_future(asyncio.to_thread(self._store.read, position, WINDOW))
+        window = await asyncio.shield(self._reading)
         if not window:
             await self._remember(position, wait=True)
             return 0
@@ -118,8 +120,10 @@ class Relay:
                 if published == 0 and self.position is not None:
                     await wait()
         finally:
-            if self._keeping is not None:  # it needs the database, which is let go after this
-                await asyncio.gather(self._keeping, return_exceptions=True)
+            under_way = [each for each in (self._keeping, self._reading) if each is not None]
+            await asyncio.gather(
+                *under_way, return_exceptions=True
+            )  # they need the database, which is let go after this
 
 
 def position_before(store: EventStore, instant: datetime) -> int:

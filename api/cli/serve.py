@@ -6,12 +6,13 @@ import os
 import signal
 import sys
 import threading
+from contextlib import closing
 
 import psycopg
 import typer
 import uvicorn
 
-from api.bootstrap import NOTICED_SOON, Watchword, build, check_keys, conninfo, lease, ledger, projector, stream
+from api.bootstrap import NOTICED_SOON, Lease, Watchword, build, check_keys, conninfo, lease, ledger, projector, stream
 from api.children import watch_parent
 from api.client_address import missing_proxy
 from api.connections import connection_options
@@ -113,19 +114,25 @@ _LEDGER_PAUSE_SECONDS = 30.0
 
 def _keep_ledger(watchword: Watchword, stop: threading.Event) -> None:
     """Sign what happened, one projector at a time. A fault that nobody has thought of ends the whole program, loudly."""
-    ours = lease(watchword.settings, "ledger")
     try:
-        if ours.wait(stop):
-            threading.Thread(target=ours.watch, args=(stop,), name="lease", daemon=True).start()
         while not stop.is_set():
-            try:
-                ledger(watchword).follow(stop.wait, watchword.sockets.clock.now)
-            except (LedgerBroken, Unavailable) as error:
-                print(f"watchword: nothing is signed: {error}", file=sys.stderr, flush=True)
-                stop.wait(_LEDGER_PAUSE_SECONDS)
+            with closing(lease(watchword.settings, "ledger")) as ours:
+                try:
+                    _sign_while_ours(watchword, ours, stop)
+                except (LedgerBroken, Unavailable, psycopg.Error) as error:
+                    print(f"watchword: nothing is signed: {error}", file=sys.stderr, flush=True)
+                    stop.wait(_LEDGER_PAUSE_SECONDS)
     finally:
         stop.set()
-        ours.close()
+
+
+def _sign_while_ours(watchword: Watchword, ours: Lease, stop: threading.Event) -> None:
+    """Sign until it is over, or the lease is lost with its session: then it is asked for again, and the views go on."""
+    if not ours.wait(stop):
+        return
+    lost = threading.Event()
+    threading.Thread(target=ours.watch, args=(lost,), name="lease", daemon=True).start()
+    ledger(watchword).follow(lambda seconds: stop.wait(seconds) or lost.is_set(), watchword.sockets.clock.now)
 
 
 _RELAY_LOCK = 7_235_032

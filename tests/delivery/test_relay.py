@@ -8,6 +8,7 @@ from itertools import product
 from urllib.parse import unquote
 
 import orjson
+import psycopg
 import pytest
 
 from api.bootstrap import STREAM, Watchword, ledger, place_of
@@ -282,3 +283,22 @@ def test_the_start_of_a_span_of_time_is_found(watchword: Watchword) -> None:
     assert position_before(watchword.store, late[2].at) == late[1].position
     assert position_before(watchword.store, now + timedelta(days=1)) == late[-1].position
     assert position_before(watchword.store, now - timedelta(days=9)) == 0
+
+
+def test_x24_the_event_loop_goes_on_while_the_log_is_read(watchword: Watchword, nats_url: str) -> None:
+    """A database that hangs: the log's table is locked, and other work of the loop goes on meanwhile."""
+
+    async def story() -> None:
+        async with connected(watchword, nats_url) as (_, broker):
+            relay = relay_for(watchword, broker)
+            await publish_all(relay, watchword)
+            append(watchword, "user_mfa:dist-owner", Enabled())
+            with psycopg.connect(watchword.settings.need("admin_database_url")) as owner:
+                owner.execute("LOCK TABLE stored_events IN ACCESS EXCLUSIVE MODE")
+                publishing = asyncio.create_task(publish_all(relay, watchword))
+                for _ in range(20):
+                    await asyncio.sleep(0.01)
+                assert not publishing.done()
+            assert await publishing == 1
+
+    asyncio.run(story())

@@ -40,7 +40,7 @@ class Lease:
         return False
 
     def watch(self, stop: threading.Event) -> None:
-        """Stop the work when the session is lost, and with it the lease; return when it is over."""
+        """Set the event when the session is lost, and with it the lease; return when it is set by others."""
         try:
             while self._session is not None and not stop.wait(_ASK_SECONDS):
                 self._session.execute("SELECT")

@@ -112,3 +112,31 @@ def test_what_keeps_the_ledger_from_signing_is_said_in_words(console: Console) -
     console.folder = console.file
     status, out, err = console.run("audit", "checkpoint")
     assert (status, out, "set LEDGER_DIR" in err) == (1, "", True)
+
+
+END_THE_LEASE = """
+    SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted
+        AND ((classid::bigint << 32) | objid::bigint) = hashtextextended('watchword ledger', 0)"""
+
+
+def test_x24_a_projector_that_loses_the_lease_of_the_ledger_takes_it_again_and_ends_nothing(console: Console) -> None:
+    console.append()
+    program = console.start("projector")
+    try:
+        until(console.is_signed)
+        for _ in range(2):
+            with psycopg.connect(console.settings.need("admin_database_url")) as owner:
+                assert owner.execute(END_THE_LEASE).fetchall()
+            console.append()
+            until(lambda: console.run("audit", "checkpoint")[0] == 0 and console.is_signed())
+            until(lambda: bool(leases(console)))
+            assert program.poll() is None
+    finally:
+        program.send_signal(signal.SIGTERM)
+        program.communicate(timeout=20)
+    assert program.returncode == 0
+
+
+def leases(console: Console) -> list[tuple[object, ...]]:
+    with psycopg.connect(console.settings.need("admin_database_url")) as owner:
+        return owner.execute(END_THE_LEASE.replace("pg_terminate_backend(pid)", "pid")).fetchall()
