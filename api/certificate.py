@@ -20,7 +20,6 @@ from api.bootstrap import LEDGER_KEY, Watchword, ledger
 from domain.facts import Population
 from handlers.ledger import Ledger
 from projections.coverage import PAGE, TICK, Cause, Covered, Demands, Span, Stretch, coverage, demands
-from projections.proved_history import folded
 
 KIND = "watchword.coverage_certificate.v1"
 ERASED = "erased account"
@@ -102,6 +101,8 @@ def issue(watchword: Watchword, span: Span, query: Mapping[str, str], now: datet
     It is folded from the log, never read from a view's table. Whoever calls has checked that the caller may see it.
     Raises LedgerBroken where the key or the notes are not right, NotAsTheLogSays where the span's positions are not.
     """
+    from projections.proved_history import folded  # noqa: PLC0415 few certificates are made, and many requests answered
+
     book, sums, shown = ledger(watchword), Sums(span), list[dict[str, Any]]()
     file.write(b'{"accounts":[')
     with folded(watchword.settings.need("database_url"), watchword.store.read, span) as (connection, remarks):

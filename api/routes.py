@@ -52,7 +52,10 @@ class ShortWay:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, in a thread."""
-        door = self.door(scope) if scope["type"] == "http" else None
+        if scope["type"] != "http":  # the server's own start and end
+            await self._layers(scope, receive, send)
+            return
+        door = self.door(scope)
         request = Request(scope, receive)
         if door is None:
             answer = self._page_of_form(scope)

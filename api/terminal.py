@@ -9,7 +9,7 @@ from pathlib import Path
 
 from api.embedded.ports import LOOPBACK
 
-DEMO_PROVIDER = "on the sign-in page, enter support@north.example.org and choose the demo provider; its code is 424242"
+DEMO_PROVIDER = "Sign in with your organization, as support@north.example.org; its code is 424242"
 NO_DEMO_PROVIDER = "none: it needs the demo directory, node and npm"
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -12,6 +12,8 @@ State = TypeVar("State")
 
 CLOCK_TOLERANCE = timedelta(seconds=60)
 """By so much the times of facts may disagree with their order: clocks of several machines, and commands that take long."""
+NO_TIME = datetime.fromtimestamp(0, UTC)
+"""Stands for the time of a fact whose bytes are damaged."""
 FACTS: dict[str, type["Fact"]] = {}
 """Every kind of fact by its versioned topic, such as ``user_mfa.verified.v1``."""
 

@@ -5,7 +5,6 @@ from datetime import timedelta
 from enum import StrEnum
 
 from domain.directory import Account, evolve_account
-from domain.facts import ProviderKind
 from domain.identity import Provider, domain_of
 from handlers.callers import Caller, reserved
 from handlers.identity_providers import NoSuchProvider, known
@@ -29,26 +28,11 @@ class Errand(StrEnum):
     INVITATION = "invitation"
 
 
-def choices(email: str, kind: str, s: Sockets) -> Sequence[Provider]:
-    """Return the providers that a person may mean: of the address's domain where one was given, of a kind, or of all."""
-    domain = domain_of(email)
-    found = s.identities.providers_for(domain) if email else s.identities.providers()
-    return [each for each in found if kind in {"", each.kind.value}]
-
-
-def buttons(s: Sockets) -> dict[str, str]:
-    """Return the kinds of providers that there are, each with the name on its button.
-
-    Where several others stand behind one button it names none of them: whose they are is nobody's business here.
-    """
-    providers = s.identities.providers()
-    others = [each for each in providers if each.kind is ProviderKind.OPENID]
-    kinds = {each.kind for each in providers}
-    names = {ProviderKind.ENTRA: "Microsoft", ProviderKind.GOOGLE: "Google"}
-    found = {kind.value: name for kind, name in names.items() if kind in kinds}
-    if others:
-        found[ProviderKind.OPENID.value] = others[0].name if len(others) == 1 else "your organization"
-    return found
+def choices(email: str, partner_id: str, s: Sockets) -> Sequence[Provider]:
+    """Return the providers of the address's domain, or else of the partner whose own address was opened."""
+    if email:
+        return s.identities.providers_for(domain_of(email))
+    return s.identities.providers(partner_id) if partner_id else ()
 
 
 def begin(provider_id: str, errand: Errand, caller: Caller, s: Sockets, *, link_id: str = "", back: str = "") -> str:

@@ -5,11 +5,11 @@ from datetime import timedelta
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, StringConstraints, model_validator
+from pydantic import AfterValidator, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from domain.directory import RANK, Account, Partner, evolve_account, evolve_partner
 from domain.facts import IdentityInvited, IdentityProviderAdded, ProviderKind, Role
-from domain.identity import Provider, ProviderState, evolve_provider
+from domain.identity import Provider, ProviderState, evolve_provider, resembles
 from domain.kernel import Fact, Refused
 from domain.permissions import Action, AnotherTenant, check
 from handlers.callers import Caller, actor_at, decided_again, record_refusal
@@ -62,13 +62,24 @@ class ProviderLine(Command):
     id: Id
     partner: Id
     kind: Literal["entra", "google", "openid"]
-    name: Name | None = None
     issuer: Issuer | None = None
+    name: Name | None = None
     client_id: Plain
     client_secret: Plain | None = None
     tenant: Id | None = None
     """The tenant of Entra ID, by its id, or the hosted domain of Google."""
     credits_mfa: bool = False
+
+    @field_validator("name")
+    @classmethod
+    def _not_anothers(cls, name: str | None, info: ValidationInfo) -> str | None:
+        known = {"entra": ENTRA_ISSUER, "google": GOOGLE_ISSUER}
+        issuer = info.data.get("issuer") or known.get(info.data.get("kind", ""), "")
+        if name and issuer and (other := resembles(name, issuer)):
+            raise ValueError(
+                f"this reads like {other.capitalize()}, and the issuer is another one: choose another name"
+            )
+        return name
 
     @model_validator(mode="after")
     def _whose(self) -> Self:

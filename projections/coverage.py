@@ -26,6 +26,10 @@ TICK = timedelta(microseconds=1)
 _WHOM = {True: f.Population.PARTNER_USERS, False: f.Population.ORGANIZATIONS}
 
 
+class NotAsTheLogSays(Exception):
+    """What a view says of the span is not what the log says. The sentence names the remedy."""
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """From one moment of a partner to another."""

@@ -11,7 +11,7 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
-from domain.kernel import Envelope
+from domain.kernel import NO_TIME, Envelope
 from projections.tables import insert
 
 NAME = "log_minute"
@@ -39,7 +39,8 @@ class Fold:
         """Take in what happened next. Positions only rise, so a minute's first one is the least of its own."""
         first: dict[datetime, int] = {}
         for each in envelopes:
-            first.setdefault(minute_of(each.at), each.position)
+            if each.at != NO_TIME:
+                first.setdefault(minute_of(each.at), each.position)
         unknown = [minute for minute in first if minute not in self._known]
         for minute, position in self._from(unknown):
             self._note(minute, position)

@@ -10,7 +10,7 @@ from psycopg import Connection
 
 from domain.kernel import CLOCK_TOLERANCE, Envelope, Unknown
 from projections import status_history
-from projections.coverage import Span
+from projections.coverage import NotAsTheLogSays, Span
 from projections.rebuilding import session, shadow
 from projections.runner import PAGE, ROWS, Read, pages
 from projections.tables import much_at_once
@@ -18,10 +18,6 @@ from projections.views import VIEWS
 
 NAMED = 1_000
 """Remarks of each kind that are named; all of them are counted."""
-
-
-class NotAsTheLogSays(Exception):
-    """What a view says of the span is not what the log says. The sentence names the remedy."""
 
 
 @dataclass(slots=True)

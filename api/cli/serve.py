@@ -21,7 +21,6 @@ from domain.kernel import Unknown
 from handlers.ports import LedgerBroken, Unavailable
 from handlers.relay import Relay
 from projections import audit_trail
-from projections.rebuilding import rebuild
 from projections.views import VIEWS
 
 NAMES = ("run", "web", "relay", "projector", "worker")
@@ -61,6 +60,7 @@ def web() -> None:
         port=settings.port,
         workers=settings.web_processes,
         **connection_options(settings),
+        lifespan="on",
         timeout_graceful_shutdown=2,
         server_header=False,
         access_log=False,
@@ -101,6 +101,8 @@ def _fold_again_what_can_be_read_now(watchword: Watchword) -> None:
         rows = audit_trail.unreadable(connection, _UNREADABLE)
     facts = watchword.store.at([row["position"] for row in rows])
     if any(not isinstance(each.fact, Unknown) for each in facts):
+        from projections.rebuilding import rebuild  # noqa: PLC0415 after an upgrade alone
+
         for name in VIEWS:
             rebuild(watchword.settings.need("database_url"), watchword.store.read, name)
 

@@ -7,7 +7,6 @@ from api.frame.page import PLACES, go, page
 from api.frame.wanted import keep_wanted, page_of_form, wanted
 from api.refusals import CrossSite
 from domain.kernel import Refused
-from handlers.errands import buttons
 from handlers.ports import SessionEnded
 from handlers.sessions import State
 
@@ -38,9 +37,8 @@ def of_outdated_form(request: Request, error: Exception) -> Response | None:
 
 def _sign_in_again(asked: Asked) -> Response:
     """Show the sign-in form under the pre-session of today, with the address that was typed."""
-    typed, providers = form_of(asked.request).get("email", ""), buttons(asked.s)
-    page_again = "sign_in/password.html"
-    return page(with_session(asked), page_again, status=403, email=typed, providers=providers, outdated=True)
+    typed = form_of(asked.request).get("email", "")
+    return page(with_session(asked), "sign_in/password.html", status=403, email=typed, outdated=True)
 
 
 def _explained(asked: Asked, state: State, status: int) -> Response:

@@ -1,5 +1,6 @@
 """To an identity provider and back; none of it needs JavaScript. Ours is the page between, so that no form leads elsewhere."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -37,23 +38,27 @@ _WHAT_COMES_BACK = 4096
 
 def onward(asked: Asked, address: str, provider: Provider) -> Response:
     """Lead to a provider by a page of our own: a form that led there itself would need a wider Content-Security-Policy."""
-    answer = page(asked, "sign_in/onward.html", address=address, provider=provider.name)
+    answer = page(asked, "sign_in/onward.html", address=address, provider=provider.shown_name())
     answer.headers["Refresh"] = f"0; url={address}"
     return answer
 
 
 @router.get("/sign-in/with")
-def show_discovery(asked: Annotated[Asked, Depends(Admit(ANYBODY))]) -> Response:
-    """Ask for the address, by whose domain the provider is found."""
+def show_discovery(
+    asked: Annotated[Asked, Depends(Admit(ANYBODY))], partner: Annotated[str, Query(max_length=100)] = ""
+) -> Response:
+    """Ask for the address, by whose domain the provider is found; ``partner``: the own address of a partner's people."""
     if asked.caller.session and asked.caller.session.state == State.SIGNED_IN:
         return go(asked, "/")
-    return _discovery(asked)
+    return _discovery(asked, found=errands.choices("", partner, asked.s))
 
 
-def _discovery(asked: Asked, wrong: Wrong | None = None, found: list[tuple[str, str]] | None = None) -> Response:
-    given = form_of(asked.request)
-    email, kind = given.get("email", ""), given.get("kind", "")
-    return page(with_session(asked), "sign_in/discovery.html", wrong=wrong, found=found or [], email=email, kind=kind)
+def _discovery(asked: Asked, wrong: Wrong | None = None, found: Sequence[Provider] = ()) -> Response:
+    email = form_of(asked.request).get("email", "")
+    several = len({each.partner_id for each in found}) > 1
+    names = {each.partner_id: f" · {asked.s.people.partner_name(each.partner_id)}" for each in found if several}
+    buttons = [(each.provider_id, f"{each.shown_name()}{names.get(each.partner_id, '')}") for each in found]
+    return page(with_session(asked), "sign_in/discovery.html", wrong=wrong, found=buttons, email=email)
 
 
 @router.post("/sign-in/with")
@@ -62,20 +67,17 @@ def post_discovery(asked: Annotated[Asked, Depends(Admit(ANYBODY))]) -> Response
     if asked.caller.session and asked.caller.session.state == State.SIGNED_IN:
         return go(asked, "/")
     given, s = form_of(asked.request), asked.s
-    email, kind, chosen = given.get("email", ""), given.get("kind", ""), given.get("provider_id", "")
+    email, chosen = given.get("email", ""), given.get("provider_id", "")
 
     def wish() -> Response:
-        found = [known(chosen, s)] if chosen else errands.choices(email, kind, s)
+        found = [known(chosen, s)] if chosen else errands.choices(email, "", s)
         if len(found) == 1:
             address = errands.begin(found[0].provider_id, Errand.SIGN_IN, asked.caller, s)
             return onward(asked, address, found[0])
         if email and not found:
             sentence = "No identity provider is set up for this address. Sign in with your password."
             return _discovery(asked, Wrong(404, sentence))
-        names = {each.partner_id: s.people.partner_name(each.partner_id) for each in found if email}
-        return _discovery(
-            asked, found=[(each.provider_id, f"{each.name} · {names[each.partner_id]}") for each in found if email]
-        )
+        return _discovery(asked, found=found)
 
     return tried(asked, wish, lambda wrong: _discovery(asked, wrong))
 

@@ -11,7 +11,6 @@ from api.frame.page import PLACES, go, page, sign_out_here, tried
 from api.frame.wanted import forget_wanted, wanted
 from api.routes import Door
 from handlers import sessions, sign_in
-from handlers.errands import buttons
 from handlers.sessions import Progress, State
 
 router = APIRouter(route_class=Door, include_in_schema=False)
@@ -36,10 +35,9 @@ def show_sign_in(asked: Annotated[Asked, Depends(Admit(ANYBODY))]) -> Response:
 
 
 def sign_in_form(asked: Asked, wrong: Wrong | None = None) -> Response:
-    """Return the page that asks for address and password, with a button for each kind of identity provider."""
+    """Return the page that asks for address and password. Of no partner's identity provider anything is said here."""
     typed = form_of(asked.request).get("email", "")
-    providers = buttons(asked.s)
-    return page(with_session(asked), "sign_in/password.html", wrong=wrong, email=typed, providers=providers)
+    return page(with_session(asked), "sign_in/password.html", wrong=wrong, email=typed)
 
 
 @router.post("/sign-in")

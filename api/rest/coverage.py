@@ -21,8 +21,7 @@ from handlers import policy
 from handlers.ports import LedgerBroken, Unavailable
 from handlers.shapes import Id
 from projections import status_history
-from projections.coverage import Span, difference
-from projections.proved_history import NotAsTheLogSays
+from projections.coverage import NotAsTheLogSays, Span, difference
 from projections.views import wait_for
 
 router = json_doors("audit")

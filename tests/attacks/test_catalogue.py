@@ -19,7 +19,7 @@ def test_every_test_of_this_folder_names_its_case() -> None:
         for path in HERE.glob("test_*.py")
         if path.name != "test_catalogue.py"
         for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
-        if id_in(name) is None
+        if id_in(name) is None and not re.match(r"test_x\d+_", name)  # a fault that was found by trying, not a case
     ]
     assert unnamed == []
 

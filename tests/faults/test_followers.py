@@ -10,10 +10,10 @@ import psycopg
 from eventsourcing.application import Application
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder
+from psycopg.conninfo import conninfo_to_dict
 
 from api import bootstrap
 from domain.facts import Enabled
-from handlers.adapters.postgres.migrate import library_environment
 from handlers.ports import Change
 from tests.contract.plugs import origin
 from tests.faults.checker import Findings, check_follower
@@ -82,7 +82,13 @@ def _slow_elsewhere(url: str, release: threading.Event) -> None:
 def test_the_checker_catches_a_follower_that_skips(servers: Servers) -> None:
     """The negative control: with POSTGRES_ENABLE_DB_FUNCTIONS a slow transaction's fact appears behind the follower."""
     with servers.lent(None) as database:
-        environment = {**library_environment(database.owner_url), "CREATE_TABLE": "yes"}
+        parts = conninfo_to_dict(database.owner_url)
+        environment = {f"POSTGRES_{name.upper()}": str(parts[name]) for name in ("dbname", "host", "port", "user")}
+        environment |= {
+            "PERSISTENCE_MODULE": "eventsourcing.postgres",
+            "POSTGRES_PASSWORD": str(parts.get("password", "")),
+        }
+        environment |= {"CREATE_TABLE": "yes", "POSTGRES_LOCK_TIMEOUT": "2"}
         environment |= {"POSTGRES_ENABLE_DB_FUNCTIONS": "yes", "POSTGRES_POOL_SIZE": "10"}
         with Application[str](environment) as app:
             recorder = app.recorder

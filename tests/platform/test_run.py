@@ -142,6 +142,6 @@ def test_the_person_at_the_terminal_reads_who_is_whose_partner_where_mail_goes_a
         assert line in said
     assert f"http://127.0.0.1:{port}/dev/mail" in said
     assert f"rm -r {data_dir}" in said
-    assert "the demo provider; its code is 424242" in said or "node and npm" in said
+    assert "its code is 424242" in said or "node and npm" in said
     assert said.index("Starting PostgreSQL") < said.index("Preparing the database") < said.index("Loading the demo")
     assert said.splitlines()[-1] == f"Watchword is ready on http://127.0.0.1:{port}"

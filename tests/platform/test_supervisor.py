@@ -70,7 +70,7 @@ def test_it_starts_from_nothing_heals_stops_clean_and_keeps_the_data(data_dir: P
     run = Run.start(data_dir, port, HOST="0.0.0.0")
     run.wait_until_ready(port)
     assert readyz(port) == 200
-    assert "who can sign in" in run.lines()[0].lower()
+    assert "who can sign in" in run.words.read_text().lower()
     known = services(data_dir)
     assert (data_dir / "services.json").stat().st_mode & 0o777 == 0o600
     assert set(known) == {
@@ -184,5 +184,6 @@ def test_a_program_that_fails_at_the_start_is_said_with_its_words(data_dir: Path
     bad.chmod(0o600)
     run = Run.start(data_dir, free_port(), WATCHWORD_KEK_FILE=str(bad))
     assert run.process.wait(90) == 1
-    assert "`watchword demo` failed" in run.words.read_text()
+    assert "`watchword migrate` failed" in run.words.read_text()
+    assert "kek.json is not a key file: restore it from its backup" in run.words.read_text()
     assert of_folder(data_dir) == {}

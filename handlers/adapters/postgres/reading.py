@@ -5,7 +5,7 @@ values, several times as fast as a model that checks them. What does not have th
 """
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -15,7 +15,7 @@ from eventsourcing.persistence import Mapper, Notification, StoredEvent
 from msgspec.structs import asdict
 from pydantic import BaseModel
 
-from domain.kernel import FACTS, Envelope, Fact, Unknown
+from domain.kernel import FACTS, NO_TIME, Envelope, Fact, Unknown
 
 UPCASTS: dict[str, Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]] = {}
 """For each older versioned topic: its fact as data, to the next versioned topic and that fact as data."""
@@ -93,7 +93,7 @@ def _what_can_be_read(state: bytes | str) -> _Told:
     try:
         return msgspec.json.decode(state, type=_Told)
     except UNREADABLE:
-        return _Told(fact=None, at=datetime.fromtimestamp(0, UTC), actor="", tenant="", command_id="")
+        return _Told(fact=None, at=NO_TIME, actor="", tenant="", command_id="")
 
 
 @cache
