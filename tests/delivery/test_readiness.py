@@ -11,6 +11,7 @@ from domain.facts import Enabled
 from handlers import mailing
 from handlers.ports import Postponed
 from tests.delivery.steps import Post, append, ask_reset, react, send
+from tests.delivery.test_sending import send_until
 from tests.services import SetClock
 
 
@@ -68,3 +69,24 @@ def test_x21_a_mail_that_is_put_aside_blames_no_mail_server(watchword: Watchword
     watchword.queue.postpone([aside], now)
     _pass(watchword, minutes=6)
     assert _unfit(watchword, "mail") == ""
+
+
+def test_x90_the_worker_warns_of_a_mail_server_that_is_down_once_and_names_nobody(
+    watchword: Watchword, caplog: pytest.LogCaptureFixture
+) -> None:
+    accounts = ("dist-owner", "dist-admin", "dist-support")
+    for account in accounts:
+        react(watchword, ask_reset(watchword, account, minutes=600))
+    nobody = Post()
+
+    def postponed() -> bool:
+        row = watchword.database.one("SELECT count(*) AS mails FROM mail_queue WHERE tries > 0")
+        return row is not None and row["mails"] == len(accounts)
+
+    with caplog.at_level("WARNING", "watchword.worker"):
+        send_until(watchword, nobody, postponed, connections=1)
+    (said,) = [each.getMessage() for each in caplog.records if each.name == "watchword.worker"]
+    assert "SMTPConnectError" in said
+    assert "@" not in said
+    assert str(nobody.port) not in said
+    assert not any(account in said for account in accounts)
