@@ -74,11 +74,20 @@ def of_refusal(refused: Refused, now: datetime) -> JSONResponse:
         if isinstance(until, str):
             left = (datetime.fromisoformat(until) - now).total_seconds()
             headers["Retry-After"] = str(max(1, int(left) + 1))
-    more = {
-        key: value for key, value in refused.because.items() if value is not None and key not in {"reason", "state"}
-    }
+        headers |= _rate_limit(refused.because, headers["Retry-After"])
+    hidden = {"reason", "state", "limit", "quota", "window_seconds"}
+    more = {key: value for key, value in refused.because.items() if value is not None and key not in hidden}
     reason = str(refused.because.get("state") or refused.reason())
     return problem(said.status, reason, said.sentence, more=more, headers=headers)
+
+
+def _rate_limit(because: Mapping[str, Any], seconds: str) -> dict[str, str]:
+    """Return which limit was used up, as the IETF draft on RateLimit header fields writes it."""
+    name, quota, window = (because.get(key) for key in ("limit", "quota", "window_seconds"))
+    if name is None:
+        return {}
+    policy = f'"{name}";q={quota}' + (f";w={window}" if window else "")
+    return {"RateLimit-Policy": policy, "RateLimit": f'"{name}";r=0;t={seconds}'}
 
 
 def of_bad_input(error: RequestValidationError) -> JSONResponse:

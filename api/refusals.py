@@ -70,6 +70,7 @@ TABLE: dict[type[Refused], Said] = {
         403,
         "After an administrator's reset the set-up opens with the link that was mailed; you may have it sent again.",
     ),
+    reset.AccountDisabled: Said(409, "This account is disabled: restore it first."),
     reset.PasswordNeeded: Said(401, "Sign in, or give the password together with the link."),
     partner_policy.PolicyChangedMeanwhile: Said(412, "The policy was changed meanwhile: read it again."),
     permissions.AnotherTenant: Said(404, "There is nothing with this id."),

@@ -20,7 +20,9 @@ from handlers.ports import (
     Ahead,
     Change,
     Conflict,
+    Limit,
     Origin,
+    Reservation,
     Row,
     SecretsEnded,
     Service,
@@ -39,6 +41,21 @@ _DECISIONS = 24
 
 class TooManyTries(Refused):
     """This was tried too often: wait."""
+
+
+def reserved(*tries: tuple[Limit, str], caller: "Caller", s: Sockets) -> Reservation:
+    """Count one try under each limit and key. Raises TooManyTries, which says until when and by which limit."""
+    reservation = s.throttle.reserve(*tries, now=caller.at)
+    if not reservation.admitted:
+        limit, until = reservation.refused_by, reservation.retry_at
+        window = int(limit.window.total_seconds()) if limit and limit.window else None
+        raise TooManyTries(
+            until=until.isoformat() if until else None,
+            limit=limit.name if limit else None,
+            quota=limit.tries if limit else None,
+            window_seconds=window,
+        )
+    return reservation
 
 
 class StepUpRequired(Refused):

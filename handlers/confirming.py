@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from domain.facts import Purpose
 from domain.kernel import Refused
-from handlers.callers import Caller, TooManyTries, decided_again, mfa_of
+from handlers.callers import Caller, decided_again, mfa_of, reserved
 from handlers.devices import known_device, password_tries, password_was_right, tell_of_lock
 from handlers.limits import PASSWORD_IN_A_ROW
 from handlers.ports import AccountEntry, Row, Sockets, Unconfirmed
@@ -31,9 +31,7 @@ def prove_password(account: AccountEntry, password: str, caller: Caller, s: Sock
     untrusted = not known_device(caller, key, s)
     digest = s.keys.digest("mail", key)
     in_a_row = [(PASSWORD_IN_A_ROW, digest)] if untrusted else []
-    reservation = s.throttle.reserve(*own, *in_a_row, *network, now=caller.at)
-    if not reservation.admitted:
-        raise TooManyTries(until=reservation.retry_at.isoformat() if reservation.retry_at else None)
+    reservation = reserved(*own, *in_a_row, *network, caller=caller, s=s)
     known = {each.credential_id: each.password_hash for each in s.people.credentials(key)}
     if s.passwords.matches(password, known.get(account.credential_id or "")):
         password_was_right([*own, (PASSWORD_IN_A_ROW, digest)], network, s, of_all=len(known) == 1)

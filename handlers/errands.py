@@ -7,7 +7,7 @@ from enum import StrEnum
 from domain.directory import Account, evolve_account
 from domain.facts import ProviderKind
 from domain.identity import Provider, domain_of
-from handlers.callers import Caller, TooManyTries
+from handlers.callers import Caller, reserved
 from handlers.identity_providers import NoSuchProvider, known
 from handlers.limits import PROVIDER_TRIPS
 from handlers.ports import Asking, AuthorizationAsked, Sockets
@@ -59,8 +59,8 @@ def begin(provider_id: str, errand: Errand, caller: Caller, s: Sockets, *, link_
             raise NoSuchProvider
         if errand is Errand.LINK:
             caller.require_step_up()
-    elif not s.throttle.reserve((PROVIDER_TRIPS, caller.network), now=caller.at).admitted:
-        raise TooManyTries
+    else:
+        reserved((PROVIDER_TRIPS, caller.network), caller=caller, s=s)
     state = s.chance.token()
     address = s.providers.authorization_url(provider, asking_for(state, errand, s))
     asked = AuthorizationAsked(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from html import escape
 
-from domain.facts import MailKind
+from domain.facts import MailKind, Population
 from handlers.ports import AccountEntry, Mail, QueuedMail, Rules
 
 
@@ -82,20 +82,33 @@ _WORDS = {
         "Multi-factor authentication is now mandatory",
         (
             (
-                "An administrator of {place} has made multi-factor authentication (MFA) mandatory. Everybody concerned is"
-                " led through the set-up at the next sign-in, you included."
+                "An administrator of {place} has made multi-factor authentication (MFA) mandatory for all partner users."
+                " Whoever has no MFA yet sets it up at the next sign-in, you included."
             ),
-            "The policy stands in Security Settings.",
+            "You can see the policy in Security Settings.",
         ),
     ),
 }
+_FOR_ORGANIZATIONS = Words(
+    "Multi-factor authentication is now mandatory for your organizations",
+    (
+        (
+            "An administrator of {place} has made multi-factor authentication (MFA) mandatory for all users of its"
+            " organizations. They set it up at their next sign-in. For your own account nothing changes."
+        ),
+        "You can see the policy in Security Settings.",
+    ),
+)
+"""Instead of the words about partner users, where organizations alone are concerned."""
 _PATH = {MailKind.LOCKED: "unlock"}
 """Where a link leads, if not to ``reset``."""
 
 
-def letter(mail: QueuedMail, account: AccountEntry, secret: str | None, rules: Rules) -> Mail:
+def letter(
+    mail: QueuedMail, account: AccountEntry, secret: str | None, rules: Rules, population: Population | None = None
+) -> Mail:
     """Return the mail, ready to go. The secret half of the link stands behind a ``#``: no server ever sees it."""
-    words = _WORDS[mail.kind]
+    words = _FOR_ORGANIZATIONS if population is Population.ORGANIZATIONS else _WORDS[mail.kind]
     place = account.organization_name or account.partner_name
     paragraphs = [paragraph.format(place=place) for paragraph in words.paragraphs]
     link = f"{rules.public_url}/{_PATH.get(mail.kind, 'reset')}/{mail.link_id}#{secret}" if secret else None

@@ -23,7 +23,7 @@ RESET_ASKED = Limit("reset_asked", 3, _HOUR)
 RESET_ASKED_DAILY = Limit("reset_asked_daily", 10, _DAY)
 RESET_ASKED_BY_NETWORK = Limit("reset_asked_by_network", 10, _HOUR)
 RESET_BY_ACTOR = Limit("reset_by_actor", 20, _HOUR)
-"""Resets of others by one administrator."""
+"""Resets of others by one administrator, or by one service token at one partner."""
 RESET_OF_TARGET = Limit("reset_of_target", 3, _HOUR)
 """Resets of one account by all administrators."""
 LINK_BY_NETWORK = Limit("link_by_network", 20, _HOUR)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from domain.facts import MailGivenUp, MailKind, MailRequeued, MailSent
+from domain.facts import Enforced, MailGivenUp, MailKind, MailRequeued, MailSent, Population
 from domain.kernel import Fact
 from handlers.letters import letter
 from handlers.ports import (
@@ -90,7 +90,13 @@ def _written(queued: QueuedMail, account: AccountEntry | None, at: datetime, s: 
     if queued.link_id and queued.kind is not MailKind.LOCKED and queued.expires_at and at >= queued.expires_at:
         return Taken(queued, at, None, "link_expired")
     secret = s.keys.link_secret(queued.account_id, queued.link_id) if queued.link_id else None
-    return Taken(queued, at, letter(queued, account, secret, s.rules))
+    return Taken(queued, at, letter(queued, account, secret, s.rules, _population(queued, s)))
+
+
+def _population(queued: QueuedMail, s: Sockets) -> Population | None:
+    """Return of whom MFA is demanded, for the mail that says so."""
+    facts = s.store.at([queued.because]) if queued.kind is MailKind.ENFORCED else ()
+    return next((each.fact.population for each in facts if isinstance(each.fact, Enforced)), None)
 
 
 def _link(queued: QueuedMail, s: Sockets) -> Link:

@@ -9,12 +9,12 @@ from domain.totp import SECRET_BYTES, clean_code, matching_step, otpauth_uri, sh
 from domain.user_mfa import EnforcedByPartner, NoSetup, SetupExpired, UserMFA
 from handlers.callers import (
     Caller,
-    TooManyTries,
     decided_again,
     mfa_of,
     needed_of,
     policy_of,
     record_refusal,
+    reserved,
     secrets_ended,
 )
 from handlers.devices import device_cookie
@@ -124,8 +124,7 @@ def start_setup(command: StartSetup, caller: Caller, s: Sockets) -> ShownSecret:
     account, (token, session) = caller.person(), caller.sign_in()
     if session.state == State.SIGNED_IN:
         caller.require_step_up()
-    if not s.throttle.reserve((SETUPS, account.account_id), now=caller.at).admitted:
-        raise TooManyTries
+    reserved((SETUPS, account.account_id), caller=caller, s=s)
     mailed = _mailed_link(command.mailed_token, caller, s)
     secret, ref, setup_id = shared_secret(s.chance.bytes(SECRET_BYTES)), s.chance.new_id(), s.chance.new_id()
 

@@ -7,12 +7,12 @@ from domain.permissions import AnotherTenant, check_reset
 from domain.user_mfa import LinkNoLongerValid, NoOpenReset
 from handlers.callers import (
     Caller,
-    TooManyTries,
     actor_at,
     decided_again,
     member,
     mfa_of,
     record_refusal,
+    reserved,
     secrets_ended,
 )
 from handlers.confirming import prove_again, prove_password
@@ -20,6 +20,10 @@ from handlers.limits import RESET_ASKED, RESET_ASKED_BY_NETWORK, RESET_ASKED_DAI
 from handlers.ports import AccountEntry, Change, Limit, SessionClosed, Sockets, StillAllowed
 from handlers.shapes import Command, LinkSecret, Password, Reason
 from handlers.sign_in import LinkRefused, open_link
+
+
+class AccountDisabled(Refused):
+    """The account is disabled or erased: there is nothing to reset."""
 
 
 class PasswordNeeded(Refused):
@@ -99,11 +103,11 @@ class ResetOther(Command):
 
 def reset_other(account_id: str, command: ResetOther, caller: Caller, s: Sockets) -> int:
     """Reset a person of the own partner: old codes are refused at once, and a mail leads to the new set-up."""
-    _target(account_id, "reset_user", caller, s)
+    partner_id = _target(account_id, "reset_user", caller, s).partner_id
     caller.require_step_up()
-    tries = [(RESET_BY_ACTOR, caller.actor), (RESET_OF_TARGET, account_id)]
-    if not s.throttle.reserve(*tries, now=caller.at).admitted:
-        raise TooManyTries
+    actor = f"{caller.actor}|{partner_id}" if caller.service else caller.actor
+    tries = [(RESET_BY_ACTOR, actor), (RESET_OF_TARGET, account_id)]
+    reserved(*tries, caller=caller, s=s)
     reset_id = s.chance.new_id()
 
     def decide() -> int:
@@ -134,8 +138,7 @@ def repeat_own_setup_mail(caller: Caller, s: Sockets) -> int:
 def _repeat(target: AccountEntry, caller: Caller, s: Sockets) -> int:
     reset_id = s.chance.new_id()
     mfa_of(target.account_id, s)[0].repeat_reset_mail(reset_id=reset_id, at=caller.at)
-    if not s.throttle.reserve(*_asked(target, caller), now=caller.at).admitted:
-        raise TooManyTries
+    reserved(*_asked(target, caller), caller=caller, s=s)
 
     def decide() -> int:
         mfa, version = mfa_of(target.account_id, s)
@@ -151,9 +154,11 @@ def _target(account_id: str, action: str, caller: Caller, s: Sockets) -> Account
     target = s.people.account(account_id)
     partner_id = target.partner_id if target else None
     try:
-        if target is None or target.disabled:
+        if target is None:
             raise AnotherTenant
         check_reset(actor_at(caller, target.partner_id, s), member(target))
+        if target.disabled:
+            raise AccountDisabled
     except Refused as refused:
         # Of what nobody has registered nothing is kept: it may be anything, a mail address too.
         place = {"partner_id": partner_id, "account_id": account_id if target else None}

@@ -14,7 +14,7 @@ from domain.facts import (
 )
 from domain.kernel import Fact, Refused
 from domain.requirement import LoginStep, login_step
-from handlers.callers import Caller, TooManyTries, decided_again, mfa_of, needed_of
+from handlers.callers import Caller, decided_again, mfa_of, needed_of, reserved
 from handlers.devices import device_cookie, known_device, password_tries, password_was_right, tell_of_lock
 from handlers.limits import LINK_BY_NETWORK, PASSWORD_ELSEWHERE, PASSWORD_IN_A_ROW
 from handlers.ports import (
@@ -61,9 +61,7 @@ def sign_in(command: SignIn, caller: Caller, s: Sockets) -> Progress:
     own, network = password_tries(caller, key, s)
     untrusted = not known_device(caller, key, s)
     in_a_row = [(PASSWORD_IN_A_ROW, s.keys.digest("mail", key))] if untrusted else []
-    reservation = s.throttle.reserve(*own, *in_a_row, *network, now=caller.at)
-    if not reservation.admitted:
-        raise TooManyTries(until=reservation.retry_at.isoformat() if reservation.retry_at else None)
+    reservation = reserved(*own, *in_a_row, *network, caller=caller, s=s)
     accounts, of_all = _accounts_behind(key, command.password, s)
     if not accounts:
         digest = s.keys.digest("mail", key)
@@ -202,8 +200,7 @@ class LinkRefused(Refused):
 
 def open_link(link_id: str, secret: str, caller: Caller, s: Sockets) -> Link:
     """Return a mailed link whose secret is right. Each try is counted before it is compared."""
-    if not s.throttle.reserve((LINK_BY_NETWORK, caller.network), now=caller.at).admitted:
-        raise TooManyTries
+    reserved((LINK_BY_NETWORK, caller.network), caller=caller, s=s)
     link = s.links.find(link_id)
     offered = s.keys.digest("link hash", secret)
     if link is None or not s.links.reserve(link_id) or offered != link.secret_hash:

@@ -7,7 +7,7 @@ from domain.directory import Account, InvitationOver, evolve_account
 from domain.facts import LinkedBy, ProvedFor
 from domain.identity import AnswerRefused, Expected, Proof, Provider, domain_of, may_link, proof_of, signed_out
 from domain.kernel import Refused
-from handlers.callers import Caller, TooManyTries
+from handlers.callers import Caller, reserved
 from handlers.errands import AWAY_FOR, Errand, asking_for
 from handlers.identity_providers import append_to, known, unlink
 from handlers.limits import PROVIDER_ANSWERS, PROVIDER_TRIPS
@@ -80,8 +80,7 @@ class _Came:
 def finish(answer: Answer, caller: Caller, s: Sockets) -> Returned:
     """Judge what came back, and go on as whom it shows. Each try is counted before anything is compared."""
     tries = (PROVIDER_ANSWERS, caller.network)
-    if not s.throttle.reserve(tries, now=caller.at).admitted:
-        raise TooManyTries
+    reserved(tries, caller=caller, s=s)
     asked = s.identities.take(s.keys.digest("sso state", answer.state), caller.at) if answer.state else None
     if asked is None or caller.session is None or caller.session.handle != asked.handle:
         raise NotAskedHere
@@ -213,8 +212,7 @@ def unlink_own(provider_id: str, caller: Caller, s: Sockets) -> int:
 def sign_out_by_provider(provider_id: str, token: str, caller: Caller, s: Sockets) -> int:
     """End the sign-ins of a session, or a person, that the provider signed out; return how many."""
     tries = (PROVIDER_ANSWERS, caller.network)
-    if not s.throttle.reserve(tries, now=caller.at).admitted:
-        raise TooManyTries
+    reserved(tries, caller=caller, s=s)
     provider = known(provider_id, s)
     over = signed_out(provider, s.providers.logout_claims(provider, token), caller.at)
     jti = s.keys.digest("sso jti", f"{provider_id}|{over.jti}")

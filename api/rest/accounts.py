@@ -22,7 +22,11 @@ def reset_other(
     command: reset.ResetOther,
     asked: Annotated[Asked, Depends(Admit(SIGNED_IN, service="write", once=True))],
 ) -> PositionAnswer:
-    """End a person's MFA at once: old codes are refused, and a mail leads to the new set-up."""
+    """End a person's MFA at once: old codes are refused, and a mail leads to the new set-up.
+
+    At most 20 an hour by one administrator, or by one service token at one partner, and 3 an hour of one account. Who is
+    refused by that (429) is told by `Retry-After` when the next one may be, and by `RateLimit-Policy` which limit it was.
+    """
     return PositionAnswer(position=asked.once(lambda: reset.reset_other(account_id, command, asked.caller, asked.s)))
 
 

@@ -31,6 +31,8 @@ class Reservation:
     """When the next one may be, None: not before somebody clears it."""
     last: tuple[str, ...] = ()
     """The limits of which this was the last try."""
+    refused_by: Limit | None = None
+    """The limit that was used up."""
     blocked_until: datetime | None = None
     """When the longest block ends that this last try has brought; None: not before somebody clears it."""
 

@@ -50,9 +50,9 @@ class PostgresThrottle:
             for limit, key in sorted(tries, key=lambda each: _key(*each)):
                 row = cursor.execute(_RESERVE, _values(limit, key, now)).fetchone()
                 if row is None:
-                    retry_at = _blocked_until(cursor, limit, key)
+                    retry_at = _blocked_until(cursor, tries, now)
                     transaction.force_rollback = True
-                    return Reservation(admitted=False, retry_at=retry_at)
+                    return Reservation(admitted=False, retry_at=retry_at, refused_by=limit)
                 if row["last"]:
                     last.append(limit.name)
                     until.append(row["until"])
@@ -91,9 +91,10 @@ def _values(limit: Limit, key: str, now: datetime) -> dict[str, object]:
     }
 
 
-def _blocked_until(cursor: Cursor[DictRow], limit: Limit, key: str) -> datetime | None:
-    query = "SELECT nullif(blocked_until, 'infinity') AS until FROM throttle WHERE key = %s"
-    row = cursor.execute(query, (_key(limit, key),)).fetchone()
+def _blocked_until(cursor: Cursor[DictRow], tries: Sequence[tuple[Limit, str]], now: datetime) -> datetime | None:
+    """Return when the last of these blocks ends, so that who waits until then is not refused by another one."""
+    query = "SELECT nullif(max(blocked_until), 'infinity') AS until FROM throttle WHERE key = ANY(%s) AND blocked_until > %s"
+    row = cursor.execute(query, ([_key(*each) for each in tries], now)).fetchone()
     return row["until"] if row else None
 
 
