@@ -14,10 +14,11 @@ from starlette.exceptions import HTTPException
 from api.refusals import TABLE
 from domain.kernel import Refused
 from domain.totp import MalformedCode
-from handlers.ports import Unavailable, Unreadable
+from handlers.ports import StreamUnreadable, Unavailable, Unreadable
 
 _log = logging.getLogger("watchword.web")
 _RETRY_SECONDS = 2
+_ON_HOLD = "On hold: a fact that this needs can only be read by a newer release. The operator finds it at /readyz."
 AsPage = Callable[[Request, Exception, JSONResponse], Response]
 """Turns a problem into a page for people."""
 
@@ -143,6 +144,9 @@ def _malformed_code(_: Request, error: MalformedCode) -> JSONResponse:
 
 
 def _unavailable(_: Request, error: Unavailable) -> JSONResponse:
+    if isinstance(error, StreamUnreadable):
+        _log.error("refused, as readiness says: %s", error)
+        return problem(503, "unavailable", _ON_HOLD)
     headers = {"Retry-After": str(_RETRY_SECONDS)}
     return problem(503, "unavailable", f"Try again in a moment: {error}.", headers=headers)
 

@@ -9,6 +9,7 @@ import psycopg
 from psycopg.rows import DictRow
 
 from api.bootstrap import Watchword, missing_keys, pending_migrations
+from handlers import mailing
 from handlers.ports import Clock, Unavailable, Unreadable
 from projections import audit_trail
 from projections.views import VIEWS, position
@@ -98,9 +99,16 @@ def _relay(watchword: Watchword) -> dict[str, str]:
     since = _RELAY_AT.get(key)
     if position == last or since is None or since[0] != position:
         _RELAY_AT[key] = (position, time.monotonic())
-    elif time.monotonic() - since[1] > BEHIND_SECONDS:
+    elif time.monotonic() - since[1] > BEHIND_SECONDS and _waits_long(watchword, position):
         return {"relay": f"stands still at position {position} of {last}: look at its log"}
     return {}
+
+
+def _waits_long(watchword: Watchword, position: int) -> bool:
+    """Say whether the next fact is old: after a quiet time without looks, one that was just stored says nothing."""
+    waiting = watchword.store.read(position, 1)
+    now = watchword.sockets.clock.now()
+    return bool(waiting) and (now - waiting[0].at).total_seconds() > BEHIND_SECONDS
 
 
 _RELAY_AT: dict[str, tuple[int, float]] = {}
@@ -109,14 +117,14 @@ _MAIL = """
     SELECT count(*) AS mails, min(owed_at) AS since, bool_or(next_try < %s) AS untouched, EXISTS (
         SELECT FROM mail_queue s WHERE s.state = 'sent' AND s.owed_at > (SELECT min(owed_at) FROM mail_queue
             WHERE state = 'pending' AND owed_at < %s)) AS others_go
-    FROM mail_queue WHERE state = 'pending' AND owed_at < %s"""
+    FROM mail_queue WHERE state = 'pending' AND owed_at < %s AND last_error <> %s"""
 
 
 def _mail(watchword: Watchword) -> dict[str, str]:
     """Name mail that stands still: nobody takes what is due, or the mail server takes none. One bad address is no outage."""
     now = watchword.sockets.clock.now()
     old = now - MAIL_LATE
-    row = watchword.database.one(_MAIL, (now - timedelta(seconds=BEHIND_SECONDS), old, old))
+    row = watchword.database.one(_MAIL, (now - timedelta(seconds=BEHIND_SECONDS), old, old, mailing.UNREADABLE))
     if not row or not row["mails"] or (row["others_go"] and not row["untouched"]):
         return {}
     why = "no worker takes them" if row["untouched"] else "the mail server takes none"

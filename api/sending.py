@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
@@ -18,6 +19,8 @@ _GATHER_SECONDS = 0.02
 """How long tries gather before they are settled: a commit for many costs little more than one for each alone."""
 _AWAY_SECONDS = 1.0
 """How long what was tried is kept before the database is asked again to take it."""
+_WARN_SECONDS = 60.0
+"""Between two warnings about mails that could not be handed over."""
 _END_SECONDS = 1.5
 """How long mails that are on their way have when the worker ends."""
 _TAKEN = 32
@@ -47,6 +50,7 @@ class Sending:
         self._tried: list[Tried] = []
         self._some = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._warn_after = 0.0
 
     async def run(self) -> None:
         """Send until it is told to end; then finish what is on its way, and give back what is not."""
@@ -121,3 +125,10 @@ class Sending:
             raise
         for each in tried:
             _log.info("mail %s: %s", each.mail_id, each.outcome)
+        self._warn([each.error for each in tried if each.outcome == "postponed"])
+
+    def _warn(self, errors: Sequence[str]) -> None:
+        """Say that mails could not be handed over, and why: by class and code alone, and not for each mail anew."""
+        if errors and time.monotonic() >= self._warn_after:
+            self._warn_after = time.monotonic() + _WARN_SECONDS
+            _log.warning("mail cannot be handed over now, and is tried again later: %s", ", ".join(sorted({*errors})))

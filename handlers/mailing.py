@@ -25,10 +25,15 @@ from handlers.ports import (
     Row,
     Settled,
     Sockets,
+    StreamUnreadable,
 )
 
 DELAYS = tuple(timedelta(seconds=seconds) for seconds in (10, 60, 300, 1800, 7200))
 """How long a mail waits after each failed try; after the last it is given up. Source: the product's platform findings, F."""
+UNREADABLE = "stream_unreadable"
+"""Noted as the error of a mail whose own facts cannot be read by this release."""
+PARKED = timedelta(days=30)
+"""How long a mail waits whose own facts cannot be read by this release: it may have been sent, and is not sent again."""
 LEASE = timedelta(minutes=2)
 """How long a worker may be busy with a mail before another takes it over."""
 _OWED = 1
@@ -130,7 +135,10 @@ def settle(tries: Sequence[Tried], s: Sockets, queue: MailQueue) -> None:
     except Conflict:
         # One was put back before, or another worker settled it after this one's lease had ended.
         for mail, fact, each in settled:
-            _append(mail, fact, MailsSettled([each]), s)
+            try:
+                _append(mail, fact, MailsSettled([each]), s)
+            except StreamUnreadable:
+                queue.postpone([Postponed(mail.mail_id, fact.tries, now + PARKED, UNREADABLE)], now)
 
 
 def _postponed(tried: Tried, now: datetime) -> Postponed:

@@ -11,7 +11,7 @@ from handlers.ports.identity import (
     Unconfirmed,
 )
 from handlers.ports.ledger import Checkpoint, Leaf, LedgerBroken, Note, Notes, StoredFact, Tree
-from handlers.ports.log import Ahead, Change, Conflict, EventStore, Known, Origin, Row, Unavailable
+from handlers.ports.log import Ahead, Change, Conflict, EventStore, Known, Origin, Row, StreamUnreadable, Unavailable
 from handlers.ports.machine import Chance, Clock, Rules, Sockets
 from handlers.ports.mail import (
     Broker,
@@ -105,6 +105,7 @@ __all__ = [
     "Sockets",
     "StillAllowed",
     "StoredFact",
+    "StreamUnreadable",
     "Throttle",
     "Tree",
     "Unavailable",

@@ -107,6 +107,9 @@ def test_x21_nothing_is_decided_on_its_stream(portal: Portal, strange: Strange) 
     person.session()
     answer = person.post("/sign-in", {"email": address("dist-support"), "password": PASSWORD})
     assert reason(answer) == (503, "unavailable")
+    assert "Retry-After" not in answer.headers, "only a newer release, or a repair, changes this answer"
+    assert "can only be read by a newer release" in answer.json()["detail"]
+    assert stream not in answer.text
     assert portal.watchword.store.last_position() == position
     assert owner.post("/accounts/dist-admin/mfa/reset", {}).status_code == 200
 

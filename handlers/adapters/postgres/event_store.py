@@ -20,8 +20,8 @@ from handlers.adapters.postgres.migrate import library_environment
 from handlers.adapters.postgres.recorder import SILENCE, Factory, Recorder
 from handlers.adapters.postgres.snapshots import EVERY, KEPT, Snapshots, from_kept, state_of
 from handlers.adapters.postgres.states import States
-from handlers.ports import AddressTaken, Change, Conflict, Keys, Known, Origin, Row, Unavailable
-from handlers.ports.log import Ahead, State, StreamUnreadable, enveloped
+from handlers.ports import AddressTaken, Change, Conflict, Keys, Known, Origin, Row, StreamUnreadable, Unavailable
+from handlers.ports.log import Ahead, State, enveloped
 
 Answer = TypeVar("Answer")
 
