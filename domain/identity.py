@@ -2,11 +2,9 @@
 
 import hmac
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlsplit
 
 from domain.directory import RANK
 from domain.facts import (
@@ -18,6 +16,7 @@ from domain.facts import (
     Role,
 )
 from domain.kernel import Fact, Refused
+from domain.provider_names import host_of, resembles
 
 SKEW = timedelta(seconds=60)
 """How far a provider's clock may be off. Ours: machines of both sides keep their time by NTP."""
@@ -64,43 +63,7 @@ class Provider:
 
     def shown_name(self) -> str:
         """Return the name for a button: the issuer's host where the name is like that of another, well-known issuer."""
-        return f"the provider at {_host(self.issuer)}" if resembles(self.name, self.issuer) else self.name
-
-
-_WELL_KNOWN: dict[str, tuple[str, ...]] = {
-    "microsoft": ("microsoftonline.com", "microsoftonline.us", "windows.net", "microsoft.com"),
-    "entra": ("microsoftonline.com", "microsoftonline.us", "windows.net", "microsoft.com"),
-    "azure": ("microsoftonline.com", "microsoftonline.us", "windows.net", "microsoft.com"),
-    "office365": ("microsoftonline.com", "microsoftonline.us", "windows.net", "microsoft.com"),
-    "google": ("google.com",),
-    "apple": ("apple.com",),
-    "okta": ("okta.com", "oktapreview.com", "okta-emea.com"),
-    "auth0": ("auth0.com",),
-    "amazon": ("amazon.com", "amazonaws.com", "amazoncognito.com"),
-    "github": ("github.com", "githubusercontent.com"),
-    "facebook": ("facebook.com",),
-    "linkedin": ("linkedin.com",),
-}
-"""Names that people trust, and the domains of their issuers."""
-_LOOK_ALIKE = str.maketrans("01345$@|!аеорсхікмтуԁɡ", "oleassaiiaeopcxikmtydg")
-"""Letters and digits that are taken for others: some of Unicode's confusables, Cyrillic ones above all."""
-
-
-def resembles(name: str, issuer: str) -> str | None:
-    """Return the well-known name that a provider's name is like, if the issuer is not of that name's domains."""
-    folded = unicodedata.normalize("NFKD", name).casefold()
-    plain = "".join(each for each in folded if each.isalnum() or each in "$@|!")
-    spelled = {plain, plain.translate(_LOOK_ALIKE), plain.replace("rn", "m"), plain.replace("vv", "w")}
-    host = _host(issuer)
-    for known, domains in _WELL_KNOWN.items():
-        ours = any(host == each or host.endswith(f".{each}") for each in domains)
-        if not ours and any(known in each or known.translate(_LOOK_ALIKE) in each for each in spelled):
-            return known
-    return None
-
-
-def _host(issuer: str) -> str:
-    return (urlsplit(issuer).hostname or "").lower()
+        return f"the provider at {host_of(self.issuer)}" if resembles(self.name, self.issuer) else self.name
 
 
 @dataclass(frozen=True, slots=True)

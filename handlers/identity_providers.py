@@ -9,9 +9,10 @@ from pydantic import AfterValidator, StringConstraints, ValidationInfo, field_va
 
 from domain.directory import RANK, Account, Partner, evolve_account, evolve_partner
 from domain.facts import IdentityInvited, IdentityProviderAdded, ProviderKind, Role
-from domain.identity import Provider, ProviderState, evolve_provider, resembles
+from domain.identity import Provider, ProviderState, evolve_provider
 from domain.kernel import Fact, Refused
 from domain.permissions import Action, AnotherTenant, check
+from domain.provider_names import resembles
 from handlers.callers import Caller, actor_at, decided_again, record_refusal
 from handlers.directory import UnknownAccount
 from handlers.ports import AccountEntry, Change, Link, Origin, Row, Sockets

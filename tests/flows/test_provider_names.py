@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from domain.identity import resembles
+from domain.provider_names import resembles
 from handlers import identity_providers
 from handlers.identity_providers import OPERATOR, DomainLine, ProviderLine
 from tests.flows.pages import look, submit
