@@ -1,23 +1,26 @@
 """Taking a directory over from a file: all of it is looked at before any of it is taken."""
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from api.bootstrap import Watchword
+from api.bootstrap import Watchword, lease
 from api.cli.console import operator, progress
 from api.cli.directory_file import KINDS, Directory, LineError, read_file
+from api.cli.import_batches import batches, packed, together
 from domain.directory import Partner, evolve_partner
 from domain.identity import ProviderState, evolve_provider
+from handlers.callers import decided_again
 from handlers.directory import BATCH, AccountLine, OrganizationLine, PartnerLine, take_accounts, take_places
 from handlers.identity_providers import OPERATOR, add, set_domain
 from handlers.ports import Credential
 from handlers.shapes import mail_key
 from projections.tables import much_at_once
-
-Item = TypeVar("Item")
 
 
 @dataclass(slots=True)
@@ -30,8 +33,12 @@ class Result:
 
 
 def take_file(path: Path, watchword: Watchword) -> Result:
-    """Take a file over in batches. With one bad line nothing is taken; taken twice it changes nothing."""
-    with much_at_once():
+    """Take a file over in batches. With one bad line nothing is taken; taken twice it changes nothing.
+
+    One import at a time: another one waits until this one has ended.
+    """
+    with much_at_once(), closing(lease(watchword.settings, "import")) as alone:
+        alone.wait(threading.Event())
         found = read_file(path)
         Known(watchword).check(found)
         lines = sum(len(getattr(found, f"{kind}s")) for kind in KINDS)
@@ -163,7 +170,8 @@ class Known:
             message = f"{line.id} belongs to partner {before['partner_id']}: it cannot move, use another id"
             found.errors.append(LineError(number, "account.partner", message))
         holder = by_place.get((line.place, mail_key(line.email)))
-        moved = holder in found.accounts and found.accounts[holder][1].email != line.email if holder else False
+        leaves = found.accounts[holder][1] if holder in found.accounts else None
+        moved = leaves is not None and (leaves.place, mail_key(leaves.email)) != (line.place, mail_key(line.email))
         if holder is not None and holder != line.id and not moved:
             message = f"the account {holder} has this address in the same place already"
             found.errors.append(LineError(number, "account.email", message))
@@ -175,8 +183,10 @@ def _take_places(items: Sequence[tuple[int, PartnerLine | OrganizationLine]], wa
         UNION ALL SELECT 'organization:' || organization_id FROM organization_access"""
     known = {row["stream"] for row in watchword.database.all(there)}
     lines = [line for _, line in items]
-    taken = (take_places(each, known, operator(watchword), watchword.sockets) for each in batches(lines, BATCH))
-    return sum(each.changed for each in taken)
+    takes = (
+        partial(take_places, each, known, operator(watchword), watchword.sockets) for each in batches(lines, BATCH)
+    )
+    return sum(decided_again(take).changed for take in takes)
 
 
 def _take_accounts(lines: list[AccountLine], watchword: Watchword) -> int:
@@ -186,9 +196,10 @@ def _take_accounts(lines: list[AccountLine], watchword: Watchword) -> int:
     changed = done = 0
     made: dict[tuple[str, str], Credential] = {}
     with progress("importing accounts", len(lines)) as show, ThreadPoolExecutor() as pool:
-        for batch in batches(lines, BATCH):
+        for batch in packed(together(lines, watchword), BATCH):
             passwords = _passwords(batch, pool, made, watchword)
-            changed += take_accounts(batch, owners, passwords, operator(watchword), s).changed
+            take = partial(take_accounts, batch, owners, passwords, operator(watchword), s)
+            changed += decided_again(take).changed
             done += len(batch)
             show(done)
     return changed
@@ -222,9 +233,3 @@ def _passwords(
     new = [wanted for wanted in dict.fromkeys(given.values()) if wanted not in made]
     made |= zip(new, pool.map(credential, new), strict=True)
     return {account_id: made[wanted] for account_id, wanted in given.items()}
-
-
-def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """Cut a sequence into pieces of at most the given size."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

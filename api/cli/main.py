@@ -7,7 +7,7 @@ import typer
 from api.cli import serve
 from api.settings import BadSetting
 from domain.kernel import Refused
-from handlers.ports import LedgerBroken, Unavailable, Unreadable
+from handlers.ports import AddressTaken, Conflict, LedgerBroken, Unavailable, Unreadable
 
 
 def console(first: str) -> typer.Typer:
@@ -44,6 +44,9 @@ def main() -> None:
         sys.exit(1)
     except (LedgerBroken, Unreadable) as error:
         print(f"watchword: {error}", file=sys.stderr)
+        sys.exit(1)
+    except (AddressTaken, Conflict):
+        print("watchword: somebody else changed the same at the same time: do it again", file=sys.stderr)
         sys.exit(1)
     except Unavailable as error:
         print(f"watchword: {error}; nothing was changed", file=sys.stderr)
