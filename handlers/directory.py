@@ -205,22 +205,30 @@ def unlock(account_id: str, origin: Origin, s: Sockets) -> int:
 def erase(account_id: str, origin: Origin, s: Sockets) -> int:
     """Destroy name, address, password, keys and secrets of an account; its history stays."""
     account = _known(account_id, s)
-    state, version = s.store.load(f"account:{account_id}", evolve_account, Account())
-    facts = state.erase()
-    if not facts:
-        return s.store.last_position()
-    change = Change(f"account:{account_id}", version, facts, account.partner_id)
-    return s.store.append(change, origin=origin, rows=[PersonErased(account_id)])
+
+    def decide() -> int:
+        state, version = s.store.load(f"account:{account_id}", evolve_account, Account())
+        facts = state.erase()
+        if not facts:
+            return s.store.last_position()
+        change = Change(f"account:{account_id}", version, facts, account.partner_id)
+        return s.store.append(change, origin=origin, rows=[PersonErased(account_id)])
+
+    return decided_again(decide)
 
 
 def set_disabled(account_id: str, *, disabled: bool, origin: Origin, s: Sockets) -> int:
     """Keep an account from signing in, or let it again."""
     account = _known(account_id, s)
-    state, version = s.store.load(f"account:{account_id}", evolve_account, Account())
-    facts = state.disable() if disabled else state.restore()
-    if not facts:
-        return s.store.last_position()
-    return s.store.append(Change(f"account:{account_id}", version, facts, account.partner_id), origin=origin)
+
+    def decide() -> int:
+        state, version = s.store.load(f"account:{account_id}", evolve_account, Account())
+        facts = state.disable() if disabled else state.restore()
+        if not facts:
+            return s.store.last_position()
+        return s.store.append(Change(f"account:{account_id}", version, facts, account.partner_id), origin=origin)
+
+    return decided_again(decide)
 
 
 def _known(account_id: str, s: Sockets) -> AccountEntry:

@@ -13,8 +13,10 @@ import pytest
 from api.bootstrap import Watchword
 from api.cli import importing
 from api.cli.importing import take_file
+from handlers import directory
 from tests.contract.plugs import at_once
 from tests.flows.test_import import Line, end_user, jsonl, organization
+from tests.services import by_operator
 
 PLACES = ("one", "two")
 ROOT = Path(__file__).parents[2]
@@ -104,3 +106,16 @@ def test_x26_two_imports_at_once_both_end_in_words(watchword: Watchword, tmp_pat
         assert "Traceback" not in done.stderr, done.stderr
         assert done.returncode == 0, done.stderr
     assert len(held(watchword)) == 40
+
+
+def test_x27_operators_who_lose_a_race_decide_again(watchword: Watchword) -> None:
+    def act(number: int) -> int:
+        w = watchword
+        if number < 12:
+            return directory.set_disabled("dist-support", disabled=number % 2 == 0, origin=by_operator(w), s=w.sockets)
+        if number < 24:
+            return directory.unlock("dist-support", by_operator(w), w.sockets)
+        return directory.erase(f"dist-{('admin', 'admin2')[number % 2]}", by_operator(w), w.sockets)
+
+    assert all(position > 0 for position in at_once(32, act))
+    assert watchword.sockets.people.account("dist-admin") is not None
