@@ -19,12 +19,13 @@ from handlers.callers import (
 )
 from handlers.devices import device_cookie
 from handlers.limits import SETUPS
-from handlers.ports import AccountEntry, Change, Session, SessionStands, Sockets
+from handlers.ports import AccountEntry, Change, Conflict, Session, SessionStands, Sockets
 from handlers.sessions import (
     Progress,
     State,
     Step,
     next_step,
+    opened,
     session_for,
     store_code_try,
 )
@@ -155,7 +156,10 @@ def shown_again(caller: Caller, s: Sockets) -> ShownSecret | None:
         setup = mfa_of(account.account_id, s)[0].open_setup(session=session.handle, at=caller.at)
     except (NoSetup, SetupExpired):
         return None
-    secret = s.vault.open(tenant=account.partner_id, account_id=account.account_id, secret_ref=setup.secret_ref)
+    try:
+        secret = opened(setup.secret_ref, account, s)
+    except Conflict:  # it was just ended by a reset, or by another set-up
+        return None
     return _shown(secret, account, s.store.last_position(), s)
 
 
@@ -187,7 +191,7 @@ def confirm_setup(command: ConfirmSetup, caller: Caller, s: Sockets) -> Progress
         mfa, version = mfa_of(account.account_id, s)
         mfa.guesses.admit(session.handle, caller.at)
         setup = mfa.open_setup(session=session.handle, at=caller.at)
-        secret = s.vault.open(tenant=account.partner_id, account_id=account.account_id, secret_ref=setup.secret_ref)
+        secret = opened(setup.secret_ref, account, s)
         right = matching_step(secret, digits, caller.at)
         facts = mfa.confirm_setup(session=session.handle, step=right, at=caller.at)
         step = _active(caller, s)

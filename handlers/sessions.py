@@ -11,11 +11,12 @@ from domain.facts import Purpose, Role, Verified
 from domain.kernel import Fact, Refused
 from domain.totp import PERIOD_SECONDS, WINDOW_STEPS, clean_code, matching_step, time_step
 from domain.user_mfa import UserMFA
-from handlers.callers import Caller, secrets_ended
+from handlers.callers import Caller, mfa_of, secrets_ended
 from handlers.ports import (
     AccountEntry,
     Ahead,
     Change,
+    Conflict,
     Row,
     Session,
     SessionClosed,
@@ -23,6 +24,7 @@ from handlers.ports import (
     SessionStands,
     Sockets,
     StillAllowed,
+    Unreadable,
 )
 
 # Source of all: the product's security design, section 1.
@@ -172,12 +174,23 @@ def judged(
     mfa.guesses.admit(handle, caller.at)
     step = None
     if mfa.secret_ref is not None:
-        secret = s.vault.open(
-            tenant=account.partner_id, account_id=account.account_id, secret_ref=mfa.secret_ref, ahead=ahead
-        )
+        secret = opened(mfa.secret_ref, account, s, ahead)
         step = matching_step(secret, digits, caller.at)
     _tell_of_clock(mfa, step, caller)
     return mfa.verify(purpose=purpose, challenge=handle, step=step, at=caller.at)
+
+
+def opened(secret_ref: str, account: AccountEntry, s: Sockets, ahead: Ahead | None = None) -> str:
+    """Return a shared secret. Raises Conflict when a reset or a new set-up has just ended it: decide again."""
+    try:
+        return s.vault.open(
+            tenant=account.partner_id, account_id=account.account_id, secret_ref=secret_ref, ahead=ahead
+        )
+    except Unreadable:
+        now = mfa_of(account.account_id, s)[0]
+        if secret_ref not in {now.secret_ref, now.setup.secret_ref if now.setup else None}:
+            raise Conflict(account.account_id) from None
+        raise
 
 
 def _tell_of_clock(mfa: UserMFA, step: int | None, caller: Caller) -> None:

@@ -1,7 +1,10 @@
 """Resets, the own and another's, with their mails."""
 
+from functools import partial
+
 import pytest
 
+from tests.contract.plugs import at_once
 from tests.directory import PASSWORD, address
 from tests.flows.steps import (
     Mailbox,
@@ -160,3 +163,22 @@ def test_nobody_resets_the_own_mfa_by_the_administrators_path(portal: Portal) ->
 def test_there_is_nothing_to_reset_without_an_active_authenticator(portal: Portal) -> None:
     person = signed_in(portal, "dist-support")
     assert reason(person.post("/me/mfa/reset", {"password": PASSWORD})) == (409, "nothing_to_reset")
+
+
+def test_x34_a_code_beside_a_reset_or_another_set_up_never_asks_for_the_operator(portal: Portal) -> None:
+    """The secret may go between the look at the authenticator and the look at its secret: it is decided again."""
+    program = portal.watchword.tokens.create("resets", ["write"], "dist")
+    administrator = portal.browser(headers={"Authorization": f"Bearer {program}"})
+    names = ("dist-support", "dist-admin", "dist-admin2", "dist-auditor", "dist-super_admin", "dist-owner")
+    told: set[tuple[int, str]] = set()
+    for name in names:
+        person, other = signed_in(portal, name), signed_in(portal, name)
+        code = next_code(portal, person.start_setup()["setup_key"])
+        acts = (
+            partial(person.post, "/me/mfa/setup/confirm", {"code": code}),
+            partial(administrator.post, f"/accounts/{name}/mfa/reset", {}),
+            partial(other.post, "/me/mfa/setup", {}),
+        )
+        answers = at_once(len(acts), lambda number, acts=acts: acts[number]())  # type: ignore[misc]
+        told |= {(each.status_code, each.json().get("reason", "")) for each in answers}
+    assert not {each for each in told if each[0] >= 500}, told
