@@ -24,7 +24,7 @@ _TRIES = 3
 """How often a statement is tried that a deadlock rolled back, or that only reads and lost its connection."""
 _FORGOTTEN_AT_ONCE = 1_000
 """Rows that are deleted in one transaction: some milliseconds, so that nobody waits for it."""
-_FORGETTING = 7_235_033
+_FORGETTING = 7_235_036
 """The advisory lock of the one program that deletes what is kept no longer."""
 UTC_ALWAYS = "-c timezone=UTC"
 """Whatever zone the database, the role or the machine has: every time is read and computed in UTC."""
