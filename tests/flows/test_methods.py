@@ -1,15 +1,24 @@
 """HEAD, and GET where only a form posts to."""
 
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from api.routes import Door
+from api.settings import Settings
 from api.web import create_app
 from tests.flows.steps import signed_in
 from tests.services import Portal
 
 TO = {"partner_id": "dist", "account_id": "dist-support"}
+
+
+@pytest.fixture
+def settings(settings: Settings, tmp_path: Path) -> Settings:
+    """Checkpoints in a folder of the test's own: each database is another log."""
+    return replace(settings, ledger_dir=tmp_path / "ledger")
 
 
 def filled(path: str) -> str:

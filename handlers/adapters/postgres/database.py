@@ -16,8 +16,9 @@ from handlers.ports import Unavailable
 
 ANSWER_SECONDS = 2.0
 """How long a request waits for a connection before the caller is told to come back."""
-RECONNECT_SECONDS = 2.0
-"""How long a lost connection is tried for by itself; after that the next request tries, so that recovery is not late."""
+RECONNECT_SECONDS = 0.5
+"""How long a lost connection is tried for by itself: once, since the pool waits a second before the second try, and whoever
+asks meanwhile would wait with it. After that the next request tries, so that recovery is not late."""
 TRUSTED_SECONDS = 1.0
 """How long a connection that answered and is silent since is lent again without asking whether it still does."""
 _TRIES = 3
