@@ -1,6 +1,7 @@
 """Every connection takes the whole address, and is in UTC, whatever the database, its role and the machine say."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -140,3 +141,20 @@ def test_x35_after_all_connections_were_cut_every_read_recovers_at_once(
     finally:
         pool.close()
         store.close()
+
+
+def test_x35_the_first_request_after_all_connections_were_cut_is_answered(
+    owner: psycopg.Connection[Any], database: servers.Database
+) -> None:
+    """However many there were: the pool's own check waits longer after each dead one, and refused one request after another."""
+    pool = Database(database.app_url, pool_size=8)
+    try:
+        at_once(8, lambda _: pool.one("SELECT pg_sleep(0.3)"))
+        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
+        assert len(owner.execute(cut, (owner.info.backend_pid,)).fetchall()) >= 8
+        time.sleep(1.1)  # longer than a connection that has just answered is trusted
+        for _ in range(3):
+            with pool.transaction() as connection:
+                assert connection.execute("SELECT 1 AS one").fetchone() == {"one": 1}
+    finally:
+        pool.close()

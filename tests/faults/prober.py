@@ -95,13 +95,8 @@ class Prober:
     def _enrolled_and_pending(self) -> Browser:
         if self._first:
             self._enrol()
-        again, state = self._signed_in("pending"), ""
-        for _ in range(_TRIES):  # just after a restart of the database, a request may still be told to come back
-            with suppress(httpx.HTTPError, AssertionError):
-                state = again.session()["state"]
-                break
-            time.sleep(0.5)
-        assert state == "mfa_code_required"
+        again = self._signed_in("pending")
+        assert again.session()["state"] == "mfa_code_required"
         return again
 
     def _enrol(self) -> None:

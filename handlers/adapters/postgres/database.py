@@ -52,8 +52,20 @@ class _Pool(ConnectionPool[_Connection]):
 
     @contextmanager
     def connection(self, timeout: float | None = None) -> Iterator[_Connection]:
-        """Lend a connection; one that comes back broken, or within a transaction, is replaced or rolled back."""
-        connection = self.getconn(timeout)
+        """Lend a connection that answers; one that comes back broken, or within a transaction, is replaced or rolled back.
+
+        The pool's own check waits longer after each dead connection, so that after a restart of the database as many
+        requests were refused as there were connections. Here all dead ones are passed over at once.
+        """
+        deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
+        while True:
+            connection = self.getconn(deadline - time.monotonic())
+            try:
+                _check(connection)
+                break
+            except psycopg.Error:
+                connection.close()
+                self.putconn(connection)
         try:
             yield connection
         finally:
@@ -87,7 +99,6 @@ def new_pool(url: str, pool_size: int, *, by_key: bool = False) -> _Pool:
         timeout=ANSWER_SECONDS,
         reconnect_timeout=RECONNECT_SECONDS,
         open=False,
-        check=_check,
         connection_class=_Connection,
         kwargs={"row_factory": dict_row, "autocommit": True},
     )
