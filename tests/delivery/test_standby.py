@@ -108,8 +108,12 @@ def test_one_whose_session_with_the_database_is_ended_gives_its_place_up(
         until(lambda: len(_holders(watchword, kind)) == 1)
         (holder,) = _holders(watchword, kind)
         watchword.database.one("SELECT pg_terminate_backend(%s)", (holder,))
-        assert first.wait(15) is not None
-        running.start("projector")
+        if kind == _SHARDS:
+            assert first.wait(15) is not None
+            running.start("projector")
+        else:  # X24: the views of a program that lost the ledger's lease go on, and it asks for the lease again
+            until(lambda: len(_holders(watchword, kind)) == 1 and _holders(watchword, kind) != {holder})
+            assert first.poll() is None
         _work(watchword, _folded)
 
 
