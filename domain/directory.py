@@ -20,6 +20,7 @@ from domain.facts import (
     PartnerRegistered,
     PartnerRenamed,
     PartnerType,
+    PasswordChanged,
     Role,
     RoleChanged,
 )
@@ -134,6 +135,12 @@ class Account:
         if self.erased:
             raise AccountIsErased
         return [AccountRestored()] if self.disabled else []
+
+    def set_password(self) -> list[Fact]:
+        """Get another password."""
+        if self.erased:
+            raise AccountIsErased
+        return [PasswordChanged()]
 
     def erase(self) -> list[Fact]:
         """Forget the person; the history stays."""

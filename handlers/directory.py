@@ -1,6 +1,6 @@
 """The directory: partners, organizations and accounts, taken over from the portal, and what operators do to accounts."""
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -177,11 +177,14 @@ def _person(line: AccountLine, before: AccountEntry | None, password: Credential
 
 def set_password(account_id: str, password: str, origin: Origin, s: Sockets) -> int:
     """Give an account a new password; every session of it ends, and its password locks open."""
-    account = _known(account_id, s)
-    key = mail_key(account.mail_address)
-    row = PasswordKept(account_id, s.chance.new_id(), key, s.passwords.hash(password))
-    position = _append(account, [PasswordChanged()], origin, s, [row])
-    _clear_locks(key, s)
+    before = _known(account_id, s)
+    credential_id, hashed = s.chance.new_id(), s.passwords.hash(password)
+
+    def kept(account: AccountEntry) -> list[Row]:
+        return [PasswordKept(account_id, credential_id, mail_key(account.mail_address), hashed)]
+
+    position = _change(account_id, lambda state: state.set_password(), origin, s, kept)
+    _clear_locks(mail_key((s.people.account(account_id) or before).mail_address), s)
     return position
 
 
@@ -189,7 +192,7 @@ def unlock(account_id: str, origin: Origin, s: Sockets) -> int:
     """End the locks of an account: those of wrong passwords and those of wrong codes."""
     account = _known(account_id, s)
     _clear_locks(mail_key(account.mail_address), s)
-    position = _append(account, [SignInUnlocked()], origin, s, [])
+    position = _change(account_id, lambda _: [SignInUnlocked()], origin, s)
 
     def decide() -> int:
         mfa, version = mfa_of(account_id, s)
@@ -204,31 +207,12 @@ def unlock(account_id: str, origin: Origin, s: Sockets) -> int:
 
 def erase(account_id: str, origin: Origin, s: Sockets) -> int:
     """Destroy name, address, password, keys and secrets of an account; its history stays."""
-    account = _known(account_id, s)
-
-    def decide() -> int:
-        state, version = s.store.load(f"account:{account_id}", evolve_account, Account())
-        facts = state.erase()
-        if not facts:
-            return s.store.last_position()
-        change = Change(f"account:{account_id}", version, facts, account.partner_id)
-        return s.store.append(change, origin=origin, rows=[PersonErased(account_id)])
-
-    return decided_again(decide)
+    return _change(account_id, lambda state: state.erase(), origin, s, lambda _: [PersonErased(account_id)])
 
 
 def set_disabled(account_id: str, *, disabled: bool, origin: Origin, s: Sockets) -> int:
     """Keep an account from signing in, or let it again."""
-    account = _known(account_id, s)
-
-    def decide() -> int:
-        state, version = s.store.load(f"account:{account_id}", evolve_account, Account())
-        facts = state.disable() if disabled else state.restore()
-        if not facts:
-            return s.store.last_position()
-        return s.store.append(Change(f"account:{account_id}", version, facts, account.partner_id), origin=origin)
-
-    return decided_again(decide)
+    return _change(account_id, lambda state: state.disable() if disabled else state.restore(), origin, s)
 
 
 def _known(account_id: str, s: Sockets) -> AccountEntry:
@@ -238,14 +222,24 @@ def _known(account_id: str, s: Sockets) -> AccountEntry:
     return account
 
 
-def _append(account: AccountEntry, facts: list[Fact], origin: Origin, s: Sockets, rows: Iterable[Row]) -> int:
-    stream = f"account:{account.account_id}"
+def _change(
+    account_id: str,
+    wish: Callable[[Account], list[Fact]],
+    origin: Origin,
+    s: Sockets,
+    rows: Callable[[AccountEntry], list[Row]] = lambda _: [],
+) -> int:
+    """Decide on an account's history, and store what came of it with rows of the account as it is at that version."""
+    stream = f"account:{account_id}"
 
-    def append() -> int:
-        version = s.store.load(stream, lambda count, _: count + 1, 0)[1]
-        return s.store.append(Change(stream, version, facts, account.partner_id), origin=origin, rows=list(rows))
+    def decide() -> int:
+        state, version = s.store.load(stream, evolve_account, Account())
+        account, facts = _known(account_id, s), wish(state)
+        if not facts:
+            return s.store.last_position()
+        return s.store.append(Change(stream, version, facts, account.partner_id), origin=origin, rows=rows(account))
 
-    return decided_again(append)
+    return decided_again(decide)
 
 
 def _clear_locks(key: str, s: Sockets) -> None:

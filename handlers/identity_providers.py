@@ -137,6 +137,10 @@ def rank_of(caller: Caller) -> int:
 
 def add(line: ProviderLine, rank: int, origin: Origin, s: Sockets, rows: Sequence[Row] = ()) -> bool:
     """Let a partner's people sign in at a provider; say whether anything changed."""
+    return decided_again(lambda: _add(line, rank, origin, s, rows))
+
+
+def _add(line: ProviderLine, rank: int, origin: Origin, s: Sockets, rows: Sequence[Row]) -> bool:
     if s.people.partner_type(line.partner) is None:
         raise AnotherTenant
     sealed: list[Row] = []
@@ -216,11 +220,14 @@ def set_domain(line: DomainLine, *, proved: bool, origin: Origin, s: Sockets) ->
     """Take a mail domain as a partner's, or no longer; say whether anything changed. Only operators say so."""
     if s.people.partner_type(line.partner) is None:
         raise AnotherTenant
-    partner, version = s.store.load(f"partner:{line.partner}", evolve_partner, Partner())
-    facts = partner.prove(line.name) if proved else partner.withdraw(line.name)
-    if facts:
-        s.store.append(Change(f"partner:{line.partner}", version, facts, line.partner), origin=origin)
-    return bool(facts)
+    stream = f"partner:{line.partner}"
+
+    def decide() -> bool:
+        partner, version = s.store.load(stream, evolve_partner, Partner())
+        facts = partner.prove(line.name) if proved else partner.withdraw(line.name)
+        return bool(facts and s.store.append(Change(stream, version, facts, line.partner), origin=origin))
+
+    return decided_again(decide)
 
 
 def invite(account_id: str, provider_id: str, origin: Origin, s: Sockets) -> str:

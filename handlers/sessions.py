@@ -20,6 +20,7 @@ from handlers.ports import (
     Row,
     Session,
     SessionClosed,
+    SessionEnded,
     SessionOpened,
     SessionStands,
     Sockets,
@@ -181,14 +182,17 @@ def judged(
 
 
 def opened(secret_ref: str, account: AccountEntry, s: Sockets, ahead: Ahead | None = None) -> str:
-    """Return a shared secret. Raises Conflict when a reset or a new set-up has just ended it: decide again."""
+    """Return a shared secret. Raises Conflict when a reset, a set-up or a last wrong code has just ended it: decide again."""
     try:
         return s.vault.open(
             tenant=account.partner_id, account_id=account.account_id, secret_ref=secret_ref, ahead=ahead
         )
     except Unreadable:
+        person = s.people.account(account.account_id)
+        if person is None or person.disabled:  # it was just erased
+            raise SessionEnded from None
         now = mfa_of(account.account_id, s)[0]
-        if secret_ref not in {now.secret_ref, now.setup.secret_ref if now.setup else None}:
+        if now.guesses.dead or secret_ref not in {now.secret_ref, now.setup.secret_ref if now.setup else None}:
             raise Conflict(account.account_id) from None
         raise
 

@@ -9,6 +9,7 @@ from api.cli.console import Json, answer, operator, plugged
 from api.cli.demo import demo_provider, load_demo
 from api.cli.importing import take_file
 from handlers import directory
+from handlers.ports import Conflict
 
 accounts = typer.Typer(help="Look after accounts.", no_args_is_help=True)
 tokens = typer.Typer(help="Tokens for programs of the portal.", no_args_is_help=True)
@@ -128,7 +129,10 @@ def create_token(
     if unknown:
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}: a scope is read, write or audit")
     with plugged() as watchword:
-        token = watchword.tokens.create(token_id, scope, partner)
+        try:
+            token = watchword.tokens.create(token_id, scope, partner)
+        except Conflict:
+            raise typer.BadParameter(f"there is a token {token_id}, open or revoked: choose another name") from None
     answer({"token_id": token_id, "token": token}, token, as_json=as_json)
 
 

@@ -11,7 +11,7 @@ from psycopg import Connection
 from handlers.adapters.keyring import DerivedKeys
 from handlers.adapters.postgres.database import Database
 from handlers.adapters.postgres.row_macs import holds, token_mac
-from handlers.ports import Service
+from handlers.ports import Conflict, Service
 
 SCOPES = ("read", "write", "audit")
 
@@ -38,13 +38,19 @@ class PostgresServiceTokens:
         return hashlib.sha256(self._keys.digest("service", token).encode()).digest()
 
     def create(self, token_id: str, scopes: Sequence[str], partner_id: str) -> str:
-        """Return a new token, shown this once. ``partner_id`` is the partner to which it is bound, ``*`` for all."""
+        """Return a new token, shown this once. ``partner_id`` is the partner to which it is bound, ``*`` for all.
+
+        Raises Conflict when there is one of this name, be it a revoked one.
+        """
         token = f"wws_{secrets.token_urlsafe(32)}"
         hashed = self._hash(token)
-        self._database.run(
-            "INSERT INTO service_token (token_id, token_hash, scopes, partner_id, mac) VALUES (%s, %s, %s, %s, %s)",
+        made = self._database.run(
+            "INSERT INTO service_token (token_id, token_hash, scopes, partner_id, mac) VALUES (%s, %s, %s, %s, %s)"
+            " ON CONFLICT (token_id) DO NOTHING",
             (token_id, hashed, list(scopes), partner_id, token_mac(self._keys, token_id, hashed, scopes, partner_id)),
         )
+        if not made:
+            raise Conflict(token_id)
         return token
 
     def find(self, token: str) -> Service | None:
